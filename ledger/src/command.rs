@@ -1,0 +1,142 @@
+//! Commands: what the log holds and the ledger applies, and their answers.
+
+use crate::clock::Timestamp;
+use crate::needs::Needs;
+use crate::tables::Tables;
+use crate::txn::{Decided, EventResult, Outcome, ShardId, Step, TxnId, Vote};
+use crate::verbs;
+pub use crate::verbs::decide::DecideRequest;
+
+/// A prepare of one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrepareRequest {
+    /// The attempt.
+    pub txn: TxnId,
+    /// Who decides.
+    pub decider: ShardId,
+    /// This shard's part, by index.
+    pub steps: Vec<Step>,
+}
+
+/// What changes the state of a shard. One message carries many transactions of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Local events, in order: [`verbs::create`].
+    Create(Vec<Step>),
+    /// [`verbs::prepare`].
+    Prepare(Vec<PrepareRequest>),
+    /// [`verbs::decide`].
+    Decide(Vec<DecideRequest>),
+    /// [`verbs::finish`].
+    Finish(Vec<(TxnId, Outcome)>),
+    /// A participant has finished these: they may leave the outbox.
+    Acknowledge(ShardId, Vec<TxnId>),
+    /// [`verbs::recover`]; with `true`, undecided attempts are aborted.
+    Recover(bool, Vec<TxnId>),
+    /// [`verbs::expire`]: pending transfers that are due, each with its payee's shard.
+    Expire(Vec<(u128, ShardId)>),
+    /// Remember that these transfer ids failed with a transient status.
+    Burn(Vec<u128>),
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To `Create`: one for each step.
+    Results(Vec<EventResult>),
+    /// To `Prepare`: one for each transaction.
+    Votes(Vec<Vote>),
+    /// To `Decide`: one for each transaction.
+    Decided(Vec<Decided>),
+    /// To `Recover`: one for each attempt.
+    Outcomes(Vec<Option<Outcome>>),
+    /// To all others.
+    Done,
+}
+
+impl Command {
+    /// Names the records that the command touches and that are not loaded. The shell calls it again after loading, until
+    /// nothing is missing: what some records say leads to others.
+    pub fn needs(&self, tables: &Tables, needs: &mut Needs) {
+        match self {
+            Self::Create(steps) => needs.steps(tables, steps),
+            Self::Prepare(requests) => requests.iter().for_each(|r| needs.steps(tables, &r.steps)),
+            Self::Decide(requests) => {
+                for r in requests {
+                    needs.steps(tables, &r.steps);
+                    if !r.refusals.is_empty() {
+                        r.events.iter().for_each(|(id, _)| needs.burn(tables, *id));
+                    }
+                }
+            }
+            Self::Finish(ends) => ends.iter().for_each(|(txn, outcome)| needs.finish(tables, txn, outcome)),
+            Self::Expire(due) => needs.expire(tables, due.iter().map(|(id, _)| *id)),
+            Self::Burn(ids) => ids.iter().for_each(|id| needs.burn(tables, *id)),
+            Self::Acknowledge(..) | Self::Recover(..) => {}
+        }
+    }
+
+    /// Applies the command. `at` is the leader's time when it was proposed, ns; the shard's clock follows it.
+    ///
+    /// # Panics
+    /// When a record that it touches was never loaded.
+    pub fn apply(self, tables: &mut Tables, at: Timestamp) -> Answer {
+        tables.observe(at);
+        match self {
+            Self::Create(steps) => Answer::Results(verbs::create::create(tables, &steps)),
+            Self::Prepare(requests) => {
+                let vote = |r: PrepareRequest| verbs::prepare::prepare(tables, r.txn, r.decider, r.steps);
+                Answer::Votes(requests.into_iter().map(vote).collect())
+            }
+            Self::Decide(requests) => {
+                Answer::Decided(requests.iter().map(|r| verbs::decide::decide(tables, r)).collect())
+            }
+            Self::Finish(ends) => {
+                ends.iter().for_each(|(txn, outcome)| verbs::finish::finish(tables, txn, outcome));
+                Answer::Done
+            }
+            Self::Acknowledge(shard, txns) => {
+                txns.iter().for_each(|txn| verbs::finish::acknowledge(tables, txn, shard));
+                Answer::Done
+            }
+            Self::Recover(abort, txns) => {
+                Answer::Outcomes(txns.iter().map(|txn| verbs::recover::recover(tables, txn, abort)).collect())
+            }
+            Self::Expire(due) => {
+                verbs::expire::expire(tables, &due);
+                Answer::Done
+            }
+            Self::Burn(ids) => {
+                ids.into_iter().for_each(|id| verbs::burn(tables, id));
+                Answer::Done
+            }
+        }
+    }
+
+    /// The name for metrics and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Prepare(_) => "prepare",
+            Self::Decide(_) => "decide",
+            Self::Finish(_) => "finish",
+            Self::Acknowledge(..) => "acknowledge",
+            Self::Recover(..) => "recover",
+            Self::Expire(_) => "expire",
+            Self::Burn(_) => "burn",
+        }
+    }
+
+    /// How many events, transactions or ids it carries: what batch limits count.
+    pub fn events(&self) -> usize {
+        match self {
+            Self::Create(steps) => steps.len(),
+            Self::Prepare(r) => r.iter().map(|r| r.steps.len()).sum(),
+            Self::Decide(r) => r.iter().map(|r| r.events.len()).sum(),
+            Self::Finish(v) => v.len(),
+            Self::Acknowledge(_, v) | Self::Recover(_, v) => v.len(),
+            Self::Expire(v) => v.len(),
+            Self::Burn(v) => v.len(),
+        }
+    }
+}

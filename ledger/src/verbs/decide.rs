@@ -1,0 +1,133 @@
+//! Decide: the last agent checks its own side, moves its own money and records the decision, all in one log entry.
+//!
+//! This is the commit point. The last-agent form of two-phase commit is from Gray and Reuter, "Transaction Processing"
+//! (1992), section 10.3: one participant need not vote, since its vote is the decision.
+
+use super::{burn, burned_id, try_event};
+use crate::TransferStatus as S;
+use crate::clock::Timestamp;
+use crate::decisions::Decision;
+use crate::limits::DECIDE_WINDOW_NS;
+use crate::tables::Tables;
+use crate::txn::{Commit, Decided, Outcome, Refusal, ShardId, Step, TxnId, Verdict};
+
+/// What the router tells the decider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecideRequest {
+    /// The attempt.
+    pub txn: TxnId,
+    /// The other shards that hold or voted.
+    pub participants: Vec<ShardId>,
+    /// All events of the transaction: id, and the amount as far as the participants know it.
+    pub events: Vec<(u128, u128)>,
+    /// The decider's own steps, by index.
+    pub steps: Vec<Step>,
+    /// What participants refused.
+    pub refusals: Vec<Refusal>,
+    /// The smallest clock of the votes, ns; 0 when nobody voted.
+    pub prepared_at: Timestamp,
+    /// The largest clock of the votes, ns.
+    pub clock: Timestamp,
+    /// The smallest bound of the votes, ns.
+    pub commit_before: Timestamp,
+}
+
+/// Decides. A repeated decide of a committed attempt answers the same while its decision is in the outbox; of an aborted
+/// one, `Aborted`; a late one, past the decide window, `Aborted`.
+pub fn decide(tables: &mut Tables, request: &DecideRequest) -> Decided {
+    if let Some(decision) = tables.decisions().decision(&request.txn) {
+        if let Outcome::Committed(commits) = &decision.outcome {
+            return Decided::Committed(commits.clone());
+        }
+        return Decided::Aborted;
+    }
+    tables.observe(request.clock);
+    let too_late = request.prepared_at.saturating_add(DECIDE_WINDOW_NS);
+    let buried = tables.decisions().tombstone(&request.txn).is_some();
+    if buried || request.prepared_at != 0 && tables.now() >= too_late {
+        return Decided::Aborted;
+    }
+    let own_hold = tables.close_hold(&request.txn);
+    match attempt(tables, request) {
+        Attempt::Commit(commits) => {
+            let outcome = Outcome::Committed(commits.clone());
+            let waiting_for = request.participants.clone();
+            if !waiting_for.is_empty() {
+                tables.record_decision(request.txn, Decision { decided_at: tables.now(), waiting_for, outcome });
+            }
+            Decided::Committed(commits)
+        }
+        Attempt::Refuse(refusal, burned_id) => {
+            burn(tables, burned_id);
+            tables.bury(request.txn, burned_id);
+            Decided::Refused { refusal, burned_id }
+        }
+        Attempt::Block => {
+            if let Some(hold) = own_hold {
+                tables.open_hold(hold);
+            }
+            Decided::Blocked
+        }
+        Attempt::TooLate => {
+            tables.bury(request.txn, 0);
+            Decided::Aborted
+        }
+    }
+}
+
+enum Attempt {
+    Commit(Vec<Commit>),
+    Refuse(Refusal, u128),
+    Block,
+    TooLate,
+}
+
+fn attempt(tables: &mut Tables, request: &DecideRequest) -> Attempt {
+    tables.begin();
+    let mut commits = Vec::with_capacity(request.events.len());
+    for (index, (id, amount)) in (0u16..).zip(&request.events) {
+        let at = tables.tick();
+        let step = request.steps.iter().find(|s| s.index == index);
+        let mine = step.map(|step| try_event(tables, step, at));
+        let mut commit = Commit { timestamp: at, amount: *amount };
+        let own = match mine {
+            Some(Verdict::Blocked) => {
+                tables.rollback();
+                return Attempt::Block;
+            }
+            Some(Verdict::Accept(done)) => {
+                commit = Commit { timestamp: done.timestamp, amount: done.amount };
+                None
+            }
+            Some(Verdict::Refuse(r)) => Some(r),
+            None => None,
+        };
+        let others = request.refusals.iter().filter(|r| r.index == index).copied();
+        if let Some(refusal) = combine(own.into_iter().chain(others)) {
+            tables.rollback();
+            return Attempt::Refuse(refusal, burned_id(*id, refusal.status));
+        }
+        commits.push(commit);
+    }
+    if tables.now() >= request.commit_before {
+        tables.rollback();
+        return Attempt::TooLate;
+    }
+    tables.keep();
+    Attempt::Commit(commits)
+}
+
+/// Puts what the decider and the participants say of one event together: the status that ranks first.
+fn combine(all: impl Iterator<Item = Refusal>) -> Option<Refusal> {
+    let all: Vec<Refusal> = all.collect();
+    let best = *all.iter().min_by_key(|r| r.status)?;
+    let only_ledger = S::TransferMustHaveTheSameLedgerAsAccounts as u8;
+    if best.status != only_ledger || best.ledger == 0 {
+        return Some(best);
+    }
+    // One side's ledger differs from the transfer's. When the other side's differs in the same way, the two accounts agree
+    // with each other; otherwise they do not, and that ranks first.
+    let agree = all.len() == 2 && all.iter().all(|r| r.status == only_ledger && r.ledger == best.ledger);
+    let status = if agree { only_ledger } else { S::AccountsMustHaveTheSameLedger as u8 };
+    Some(Refusal { status, ..best })
+}

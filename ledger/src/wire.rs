@@ -1,0 +1,177 @@
+//! Commands, queries and answers as bytes: in the log, and between routers and nodes. Little-endian, packed, versioned.
+//!
+//! Decoding never panics and never reserves more memory than the bytes at hand can fill.
+
+mod codec;
+pub mod query;
+mod verbs;
+
+use crate::command::{Answer, Command};
+use crate::packed::{Reader, Writer};
+use codec::{Packed, pack_list, unpack_list};
+pub use query::{Query, QueryAnswer, ShardAudit, ShardStatus};
+
+/// The version of every message and log entry. Another version is refused, never guessed at.
+pub const VERSION: u8 = 1;
+
+/// Commands in one request or log entry.
+pub const COMMANDS_MAX: usize = 4_096;
+
+/// Bytes that could not be understood: of another version, or damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read the {what}: {why}; the other side may be of another version of crest")]
+pub struct WireError {
+    /// What was to be read.
+    pub what: &'static str,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+/// What a router asks of a shard.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Change the state: applied one after the other, in one log entry.
+    Commands(Vec<Command>),
+    /// Read.
+    Query(Query),
+}
+
+/// What a shard answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Response {
+    /// One for each command.
+    Answers(Vec<Answer>),
+    /// To a query.
+    Query(QueryAnswer),
+}
+
+impl Request {
+    /// The request as bytes.
+    pub fn pack(&self) -> Vec<u8> {
+        match self {
+            Self::Commands(commands) => {
+                let mut out = Vec::with_capacity(64 + 160 * commands.iter().map(Command::events).sum::<usize>());
+                Writer(&mut out).u8(VERSION).u8(1);
+                pack_list(commands, &mut out);
+                out
+            }
+            Self::Query(query) => {
+                let mut out = vec![VERSION, 2];
+                query.pack(&mut out);
+                out
+            }
+        }
+    }
+
+    /// The inverse of [`Request::pack`].
+    ///
+    /// # Errors
+    /// When the bytes are of another version, cut short, or too long.
+    pub fn unpack(bytes: &[u8]) -> Result<Self, WireError> {
+        whole("request", bytes, |r| match r.u8()? {
+            1 => Some(Self::Commands(unpack_list(r, COMMANDS_MAX)?)),
+            2 => Some(Self::Query(Query::unpack(r)?)),
+            _ => None,
+        })
+    }
+}
+
+impl Response {
+    /// The response as bytes.
+    pub fn pack(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        match self {
+            Self::Answers(answers) => {
+                out.push(1);
+                pack_list(answers, &mut out);
+            }
+            Self::Query(answer) => {
+                out.push(2);
+                answer.pack(&mut out);
+            }
+        }
+        out
+    }
+
+    /// The inverse of [`Response::pack`].
+    ///
+    /// # Errors
+    /// As of [`Request::unpack`].
+    pub fn unpack(bytes: &[u8]) -> Result<Self, WireError> {
+        whole("response", bytes, |r| match r.u8()? {
+            1 => Some(Self::Answers(unpack_list(r, COMMANDS_MAX)?)),
+            2 => Some(Self::Query(QueryAnswer::unpack(r)?)),
+            _ => None,
+        })
+    }
+}
+
+/// What one log entry holds: the leader's time, and the commands of everybody who waited.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogBatch {
+    /// The leader's time when it was proposed, ns.
+    pub at: crate::Timestamp,
+    /// In the order in which they are applied.
+    pub commands: Vec<Command>,
+}
+
+impl LogBatch {
+    /// The entry as bytes.
+    pub fn pack(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64 + 160 * self.commands.iter().map(Command::events).sum::<usize>());
+        Writer(&mut out).u8(VERSION).u64(self.at);
+        pack_list(&self.commands, &mut out);
+        out
+    }
+
+    /// The inverse of [`LogBatch::pack`].
+    ///
+    /// # Errors
+    /// As of [`Request::unpack`].
+    pub fn unpack(bytes: &[u8]) -> Result<Self, WireError> {
+        whole("log entry", bytes, |r| Some(Self { at: r.u64()?, commands: unpack_list(r, COMMANDS_MAX)? }))
+    }
+}
+
+/// Holds, decisions and tombstones as values of the store.
+pub mod stored {
+    use super::codec::Packed;
+    use crate::decisions::{Decision, Tombstone};
+    use crate::holds::Hold;
+    use crate::packed::Reader;
+    use crate::txn::TxnId;
+
+    macro_rules! stored {
+        ($($pack:ident, $unpack:ident, $ty:ty, $doc:literal;)*) => {$(
+            #[doc = concat!("Appends a ", $doc, "'s bytes.")]
+            pub fn $pack(value: &$ty, out: &mut Vec<u8>) {
+                value.pack(out);
+            }
+
+            #[doc = concat!("Reads a ", $doc, "; `None` when the bytes are damaged.")]
+            pub fn $unpack(bytes: &[u8]) -> Option<$ty> {
+                let mut r = Reader(bytes);
+                let value = <$ty>::unpack(&mut r)?;
+                r.is_empty().then_some(value)
+            }
+        )*};
+    }
+
+    stored! {
+        pack_txn, unpack_txn, TxnId, "transaction id";
+        pack_hold, unpack_hold, Hold, "hold";
+        pack_decision, unpack_decision, Decision, "decision";
+        pack_tombstone, unpack_tombstone, Tombstone, "tombstone";
+    }
+}
+
+fn whole<T>(what: &'static str, bytes: &[u8], read: impl FnOnce(&mut Reader<'_>) -> Option<T>) -> Result<T, WireError> {
+    let mut r = Reader(bytes);
+    match r.u8() {
+        Some(VERSION) => {}
+        Some(_) => return Err(WireError { what, why: "its version is not 1" }),
+        None => return Err(WireError { what, why: "it is empty" }),
+    }
+    let value = read(&mut r).ok_or(WireError { what, why: "it is cut short or damaged" })?;
+    if r.is_empty() { Ok(value) } else { Err(WireError { what, why: "it has bytes after its end" }) }
+}

@@ -1,0 +1,280 @@
+//! Queries and their answers: what a shard tells without changing anything.
+
+use super::codec::{Packed, pack_list, unpack_list};
+use crate::clock::Timestamp;
+use crate::limits::BATCH_EVENTS_MAX;
+use crate::packed::{Reader, Writer};
+use crate::{Account, AccountBalance, AccountFilter, QueryFilter, Transfer};
+
+/// Findings that one shard's audit names at the most.
+pub const FINDINGS_MAX: usize = 100;
+
+/// A question to one shard. `at` is the instant to read at, ns; 0 is now. The answer comes when nothing at or below that
+/// instant is in doubt any more.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Query {
+    /// How the shard is.
+    Status,
+    /// The shard's clock: every answered change has a timestamp at or below it.
+    Clock,
+    /// Accounts by id.
+    Accounts(Timestamp, Vec<u128>),
+    /// Transfers by id.
+    Transfers(Timestamp, Vec<u128>),
+    /// The transfers of one account.
+    AccountTransfers(Timestamp, AccountFilter),
+    /// The balances of one account.
+    AccountBalances(Timestamp, AccountFilter),
+    /// Accounts that match.
+    QueryAccounts(Timestamp, QueryFilter),
+    /// Transfers that match.
+    QueryTransfers(Timestamp, QueryFilter),
+    /// This shard's part of an audit.
+    Audit(Timestamp),
+    /// The pending transfers with these ids, as they are now, doubt or not: where their accounts live does not change.
+    Pending(Vec<u128>),
+}
+
+/// How a shard is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardStatus {
+    /// Accounts.
+    pub accounts: u64,
+    /// Transfers recorded here (a cross-shard one counts on both its shards).
+    pub transfers: u64,
+    /// Open holds.
+    pub holds: u64,
+    /// Age of the oldest, ms.
+    pub hold_age_ms_max: u64,
+    /// Decisions in the outbox.
+    pub outbox: u64,
+    /// Last applied log entry.
+    pub applied_index: u64,
+    /// Last log entry in a checkpoint.
+    pub checkpoint_index: u64,
+    /// The shard's clock, ns.
+    pub clock: Timestamp,
+}
+
+/// One shard's part of an audit at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardAudit {
+    /// Accounts.
+    pub accounts: u64,
+    /// Transfers whose payer is here: over all shards each is counted once.
+    pub transfers: u64,
+    /// Of which the payee is elsewhere.
+    pub cross_shard: u64,
+    /// By ledger number: debits_pending, debits_posted, credits_pending, credits_posted, and the accounts.
+    pub totals: Vec<(u32, [u128; 4], u64)>,
+    /// Of cross-shard records, by (1 when the payer is here, else 0; the other account's shard): how many, and the sum of
+    /// their fingerprints. The other shard has the same for its halves.
+    pub halves: Vec<(u8, u32, u64, u128)>,
+    /// What does not hold, in words.
+    pub findings: Vec<String>,
+}
+
+/// The answer to a query.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QueryAnswer {
+    /// To `Status`.
+    Status(ShardStatus),
+    /// To `Clock`, ns.
+    Clock(Timestamp),
+    /// Accounts, in the order asked or listed; and where to go on when the list is not at its end.
+    Accounts(Vec<Account>, Option<Timestamp>),
+    /// Transfers, likewise.
+    Transfers(Vec<Transfer>, Option<Timestamp>),
+    /// Balances, likewise.
+    Balances(Vec<AccountBalance>, Option<Timestamp>),
+    /// To `Audit`.
+    Audit(ShardAudit),
+    /// To `Pending`: for each id found here, the transfer.
+    Pending(Vec<Transfer>),
+}
+
+impl Packed for Query {
+    const BYTES_MIN: usize = 1;
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Status => out.push(1),
+            Self::Clock => out.push(2),
+            Self::Accounts(at, ids) => lookup(3, *at, ids, out),
+            Self::Transfers(at, ids) => lookup(4, *at, ids, out),
+            Self::AccountTransfers(at, filter) => {
+                Writer(out).u8(5).u64(*at);
+                filter.pack(out);
+            }
+            Self::AccountBalances(at, filter) => {
+                Writer(out).u8(6).u64(*at);
+                filter.pack(out);
+            }
+            Self::QueryAccounts(at, filter) => {
+                Writer(out).u8(7).u64(*at);
+                filter.pack(out);
+            }
+            Self::QueryTransfers(at, filter) => {
+                Writer(out).u8(8).u64(*at);
+                filter.pack(out);
+            }
+            Self::Audit(at) => {
+                Writer(out).u8(9).u64(*at);
+            }
+            Self::Pending(ids) => {
+                out.push(10);
+                pack_list(ids, out);
+            }
+        }
+    }
+
+    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
+        Some(match r.u8()? {
+            1 => Self::Status,
+            2 => Self::Clock,
+            3 => Self::Accounts(r.u64()?, unpack_list(r, BATCH_EVENTS_MAX)?),
+            4 => Self::Transfers(r.u64()?, unpack_list(r, BATCH_EVENTS_MAX)?),
+            5 => Self::AccountTransfers(r.u64()?, AccountFilter::unpack(r)?),
+            6 => Self::AccountBalances(r.u64()?, AccountFilter::unpack(r)?),
+            7 => Self::QueryAccounts(r.u64()?, QueryFilter::unpack(r)?),
+            8 => Self::QueryTransfers(r.u64()?, QueryFilter::unpack(r)?),
+            9 => Self::Audit(r.u64()?),
+            10 => Self::Pending(unpack_list(r, BATCH_EVENTS_MAX)?),
+            _ => return None,
+        })
+    }
+}
+
+fn lookup(tag: u8, at: Timestamp, ids: &[u128], out: &mut Vec<u8>) {
+    Writer(out).u8(tag).u64(at);
+    pack_list(ids, out);
+}
+
+impl Packed for QueryAnswer {
+    const BYTES_MIN: usize = 1;
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Status(s) => {
+                Writer(out).u8(1).u64(s.accounts).u64(s.transfers).u64(s.holds).u64(s.hold_age_ms_max).u64(s.outbox);
+                Writer(out).u64(s.applied_index).u64(s.checkpoint_index).u64(s.clock);
+            }
+            Self::Clock(at) => {
+                Writer(out).u8(2).u64(*at);
+            }
+            Self::Accounts(rows, next) => page(3, rows, *next, out),
+            Self::Transfers(rows, next) => page(4, rows, *next, out),
+            Self::Balances(rows, next) => page(5, rows, *next, out),
+            Self::Audit(audit) => {
+                out.push(6);
+                audit.pack(out);
+            }
+            Self::Pending(rows) => {
+                out.push(7);
+                pack_list(rows, out);
+            }
+        }
+    }
+
+    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
+        Some(match r.u8()? {
+            1 => Self::Status(ShardStatus {
+                accounts: r.u64()?,
+                transfers: r.u64()?,
+                holds: r.u64()?,
+                hold_age_ms_max: r.u64()?,
+                outbox: r.u64()?,
+                applied_index: r.u64()?,
+                checkpoint_index: r.u64()?,
+                clock: r.u64()?,
+            }),
+            2 => Self::Clock(r.u64()?),
+            3 => Self::Accounts(unpack_list(r, BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
+            4 => Self::Transfers(unpack_list(r, BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
+            5 => Self::Balances(unpack_list(r, BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
+            6 => Self::Audit(ShardAudit::unpack(r)?),
+            7 => Self::Pending(unpack_list(r, BATCH_EVENTS_MAX)?),
+            _ => return None,
+        })
+    }
+}
+
+fn page<T: Packed>(tag: u8, rows: &[T], next: Option<Timestamp>, out: &mut Vec<u8>) {
+    out.push(tag);
+    pack_list(rows, out);
+    next.pack(out);
+}
+
+impl Packed for [u128; 4] {
+    const BYTES_MIN: usize = 64;
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.iter().for_each(|v| v.pack(out));
+    }
+
+    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
+        Some([r.u128()?, r.u128()?, r.u128()?, r.u128()?])
+    }
+}
+
+impl Packed for (u32, [u128; 4], u64) {
+    const BYTES_MIN: usize = 76;
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.0.pack(out);
+        self.1.pack(out);
+        self.2.pack(out);
+    }
+
+    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
+        Some((r.u32()?, Packed::unpack(r)?, r.u64()?))
+    }
+}
+
+impl Packed for (u8, u32, u64, u128) {
+    const BYTES_MIN: usize = 29;
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        Writer(out).u8(self.0).u32(self.1).u64(self.2).u128(self.3);
+    }
+
+    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
+        Some((r.u8()?, r.u32()?, r.u64()?, r.u128()?))
+    }
+}
+
+impl Packed for String {
+    const BYTES_MIN: usize = 4;
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        Writer(out).u32(u32::try_from(self.len()).expect("findings are short"));
+        out.extend_from_slice(self.as_bytes());
+    }
+
+    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
+        let n = r.count(64 * 1024, 1)?;
+        String::from_utf8(r.bytes(n)?.to_vec()).ok()
+    }
+}
+
+impl Packed for ShardAudit {
+    const BYTES_MIN: usize = 36;
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        Writer(out).u64(self.accounts).u64(self.transfers).u64(self.cross_shard);
+        pack_list(&self.totals, out);
+        pack_list(&self.halves, out);
+        pack_list(&self.findings, out);
+    }
+
+    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            accounts: r.u64()?,
+            transfers: r.u64()?,
+            cross_shard: r.u64()?,
+            totals: unpack_list(r, usize::MAX)?,
+            halves: unpack_list(r, usize::MAX)?,
+            findings: unpack_list(r, FINDINGS_MAX)?,
+        })
+    }
+}

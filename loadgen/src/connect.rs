@@ -1,0 +1,47 @@
+//! Connections to a router.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tonic::transport::{Channel, Endpoint};
+
+/// How long a TCP connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a silent connection is asked whether it lives, and how long it may think about that.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Opens a connection to the router at `url` (`http://host:port` or `host:port`). It opens itself again after a failure.
+///
+/// # Errors
+/// When the address is malformed or nobody answers there; the text says what to do.
+pub(crate) async fn connect(url: &str) -> anyhow::Result<Channel> {
+    let endpoint = endpoint(url)?;
+    endpoint.connect().await.with_context(|| format!("no router answers at {url}: is it running, is --router right?"))
+}
+
+fn endpoint(url: &str) -> anyhow::Result<Endpoint> {
+    if url.starts_with("https://") {
+        bail!("--router {url}: this client speaks plain HTTP/2 only; give an http:// address");
+    }
+    let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let endpoint = Endpoint::from_shared(full)
+        .with_context(|| format!("--router {url}: expected an address such as http://127.0.0.1:7014"))?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        // Without it a small message waits some 40 ms for the acknowledgement of the one before.
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_leave_out_the_scheme() {
+        assert_eq!(endpoint("localhost:7014").unwrap().uri().to_string(), "http://localhost:7014/");
+        assert!(endpoint("https://localhost:7014").unwrap_err().to_string().contains("http://"));
+        assert!(endpoint("not an address").is_err());
+    }
+}
