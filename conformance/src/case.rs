@@ -130,7 +130,13 @@ impl Selection {
         Self { limit, ..self }
     }
 
-    fn page(&self, mut when: impl FnMut(Moment) -> Timestamp) -> Page {
+    /// The account whose list it is, as the case's small number.
+    pub(crate) fn account(&self) -> u128 {
+        self.account
+    }
+
+    /// Which part of the list, in the times that `when` knows.
+    pub(crate) fn page(&self, mut when: impl FnMut(Moment) -> Timestamp) -> Page {
         Page {
             timestamp_min: self.min.map_or(0, &mut when),
             timestamp_max: self.max.map_or(TIMESTAMP_MAX, &mut when),
@@ -139,24 +145,20 @@ impl Selection {
         }
     }
 
-    /// As a filter over an account, with the real id and the real times.
-    pub(crate) fn account_filter(
-        &self,
-        ids: &dyn Fn(u128) -> u128,
-        when: impl FnMut(Moment) -> Timestamp,
-    ) -> AccountFilter {
+    /// As a filter over the account with this real id.
+    pub(crate) fn account_filter(&self, account_id: u128, page: Page) -> AccountFilter {
         AccountFilter {
-            account_id: ids(self.account),
+            account_id,
             conditions: self.conditions,
             without_debits: self.without_debits,
             without_credits: self.without_credits,
-            page: self.page(when),
+            page,
         }
     }
 
-    /// As a query, with the real times.
-    pub(crate) fn query_filter(&self, when: impl FnMut(Moment) -> Timestamp) -> QueryFilter {
-        QueryFilter { conditions: self.conditions, page: self.page(when) }
+    /// As a query.
+    pub(crate) fn query_filter(&self, page: Page) -> QueryFilter {
+        QueryFilter { conditions: self.conditions, page }
     }
 }
 

@@ -11,13 +11,13 @@
 
 #![allow(clippy::panic, reason = "a conformance suite reports by panicking, as tests do")]
 
-pub mod subject;
-pub mod event;
 pub mod case;
-mod run;
 pub mod cases;
+pub mod event;
 pub mod model;
 pub mod random;
+mod run;
+pub mod subject;
 mod workload;
 
 pub use case::{Case, Step};

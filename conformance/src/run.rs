@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Write as _};
 
-use crest_ledger::{Account, AccountBalance, Timestamp, Transfer};
+use crest_ledger::{Account, AccountBalance, AccountFilter, Timestamp, Transfer};
 
 use crate::case::{Case, Selection, Step};
 use crate::event::{AccountEvent, Moment, TransferEvent};
@@ -65,12 +65,12 @@ impl Runner<'_> {
             }
             Step::AccountBalances(what, expected) => self.check_rows(what, expected),
             Step::QueryAccounts(what, expected) => {
-                let filter = what.query_filter(|m| self.when(m));
+                let filter = what.query_filter(what.page(|m| self.when(m)));
                 let got = self.subject.query_accounts(&filter);
                 self.same_accounts("query_accounts", expected, &got);
             }
             Step::QueryTransfers(what, expected) => {
-                let filter = what.query_filter(|m| self.when(m));
+                let filter = what.query_filter(what.page(|m| self.when(m)));
                 let got = self.subject.query_transfers(&filter);
                 self.same_transfers("query_transfers", expected, &got);
             }
@@ -94,7 +94,11 @@ impl Runner<'_> {
     fn check_balances(&mut self, account: u128, expected: [u128; 4]) {
         let a = self.stored_account(account);
         let got = [a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted];
-        self.same(&format!("the balances of account {account} [dr pending, dr posted, cr pending, cr posted]"), &expected, &got);
+        self.same(
+            &format!("the balances of account {account} [dr pending, dr posted, cr pending, cr posted]"),
+            &expected,
+            &got,
+        );
     }
 
     fn check_account(&mut self, event: &AccountEvent) {
@@ -116,9 +120,7 @@ impl Runner<'_> {
     }
 
     fn check_rows(&mut self, what: &Selection, expected: &[[u128; 4]]) {
-        let filter = what.account_filter(&|id| self.account_id(id), |_| 0);
-        let mut filter = filter;
-        filter.page = what.query_filter(|m| self.when(m)).page;
+        let filter = self.account_filter(what);
         let got = self.subject.account_balances(&filter);
         let row = |b: &AccountBalance| [b.debits_pending, b.debits_posted, b.credits_pending, b.credits_posted];
         let rows: Vec<_> = got.iter().map(row).collect();
@@ -139,10 +141,13 @@ impl Runner<'_> {
     }
 
     fn account_transfers(&mut self, what: &Selection) -> Vec<Transfer> {
-        let page = what.query_filter(|m| self.when(m)).page;
-        let mut filter = what.account_filter(&|id| self.account_id(id), |_| 0);
-        filter.page = page;
+        let filter = self.account_filter(what);
         self.subject.account_transfers(&filter)
+    }
+
+    fn account_filter(&mut self, what: &Selection) -> AccountFilter {
+        let page = what.page(|m| self.when(m));
+        what.account_filter(self.account_id(what.account()), page)
     }
 
     fn account_id(&self, id: u128) -> u128 {
@@ -219,7 +224,12 @@ impl Runner<'_> {
         }
     }
 
-    fn same_answers<E: std::fmt::Display, S: std::fmt::Display + PartialEq>(&self, events: &[E], expected: &[S], got: &[S]) {
+    fn same_answers<E: std::fmt::Display, S: std::fmt::Display + PartialEq>(
+        &self,
+        events: &[E],
+        expected: &[S],
+        got: &[S],
+    ) {
         if expected.len() != got.len() {
             self.fail(&format!("{} events got {} answers", expected.len(), got.len()));
         }
@@ -227,7 +237,8 @@ impl Runner<'_> {
         for (number, ((event, expected), got)) in events.iter().zip(expected).zip(got).enumerate() {
             if expected != got {
                 // Writing to a string cannot fail.
-                let _ = write!(wrong, "\n  event {}: {event}\n    expected: {expected}\n    got:      {got}", number + 1);
+                let _ =
+                    write!(wrong, "\n  event {}: {event}\n    expected: {expected}\n    got:      {got}", number + 1);
             }
         }
         if !wrong.is_empty() {

@@ -92,6 +92,9 @@ pub struct EventResult {
 impl EventResult {
     /// No answer: another transfer in doubt on the same account would decide it. Nothing was done; try again.
     pub const BLOCKED: u8 = 255;
+    /// In a decide's refusals: from this event on not every participant was asked, since the decider itself had refused. It
+    /// must not commit even if it would accept now; then this is the answer, and another attempt is made.
+    pub const INCOMPLETE: u8 = 254;
     /// `linked_event_failed`, the same number for accounts and transfers.
     pub const LINKED_EVENT_FAILED: u8 = TransferStatus::LinkedEventFailed as u8;
     /// `created`, the same number for both.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use crest_proto::MESSAGE_BYTES_MAX;
+use crest_proto::v1::ledger_client::LedgerClient;
 use tonic::transport::{Channel, Endpoint};
 
 /// How long a TCP connection may take.
@@ -17,6 +19,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Channel> {
     let endpoint = endpoint(url)?;
     endpoint.connect().await.with_context(|| format!("no router answers at {url}: is it running, is --router right?"))
+}
+
+/// The ledger behind `channel`.
+pub(crate) fn ledger(channel: Channel) -> LedgerClient<Channel> {
+    LedgerClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 fn endpoint(url: &str) -> anyhow::Result<Endpoint> {

@@ -1,1 +1,21 @@
-//! (being written)
+//! One replica of one shard: a ledger that a single thread executes, a log that makes it durable, a store that keeps it.
+//!
+//! Reading order: [`node`] opens and stops it, [`executor`] is its heart, [`consensus`] and [`log`] order and keep the
+//! entries, [`store`] holds the state, [`service`] and [`recovery`] speak with the others.
+
+pub mod limits;
+pub mod node;
+mod executor;
+mod consensus;
+pub mod log;
+mod log_writer;
+pub mod store;
+mod checkpointer;
+mod audit;
+pub mod service;
+pub mod recovery;
+mod clock_source;
+mod metrics_of;
+
+pub use clock_source::ClockSource;
+pub use node::{Config, Node, NodeHandle};

@@ -1,1 +1,19 @@
-//! (being written)
+//! The front door: any router takes any request, and works on it with the shards that it concerns.
+//!
+//! It has no disk and keeps no state that matters. Reading order: [`router`] is what it offers, [`place`] and [`levels`]
+//! plan a request (both pure), [`drive`] works on it, [`finisher`] ends what was decided, [`service`] speaks gRPC.
+
+pub mod limits;
+pub mod error;
+pub mod router;
+mod place;
+mod levels;
+mod drive;
+mod finisher;
+mod known;
+pub mod reads;
+pub mod audit;
+pub mod service;
+
+pub use error::RouterError;
+pub use router::Router;

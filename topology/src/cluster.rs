@@ -194,9 +194,10 @@ fn parse_shards(file: &[FileShard]) -> Result<Vec<ShardEntry>, ClusterFileError>
     for (n, shard) in file.iter().enumerate() {
         let at = format!("shard[{n}].id");
         let id = match shard.id {
-            Some(id) => ShardId::try_from(id).ok().filter(|&id| u64::from(id) < SHARDS_MAX).ok_or_else(|| {
-                field(&at, format!("{id}: expected a number from 0 to {}", SHARDS_MAX - 1))
-            })?,
+            Some(id) => ShardId::try_from(id)
+                .ok()
+                .filter(|&id| u64::from(id) < SHARDS_MAX)
+                .ok_or_else(|| field(&at, format!("{id}: expected a number from 0 to {}", SHARDS_MAX - 1)))?,
             None => return Err(field(at, "is missing: give the shard a number that no other has, such as `id = 0`")),
         };
         if let Some(other) = positions.insert(id, n) {
@@ -293,9 +294,10 @@ fn map_error(error: &MapError, places: &[String]) -> ClusterFileError {
             let problem = format!("slot {slot} is already in {}: take it out of one of the two", places[earlier]);
             field(&places[range], problem)
         }
-        MapError::Gap { first, last } => {
-            field("shard", format!("nobody owns slots {first}-{last}: add \"{first}-{last}\" to the `slots` of a shard"))
-        }
+        MapError::Gap { first, last } => field(
+            "shard",
+            format!("nobody owns slots {first}-{last}: add \"{first}-{last}\" to the `slots` of a shard"),
+        ),
         _ => field("shard", error.to_string()),
     }
 }
@@ -321,7 +323,8 @@ mod tests {
 
     #[test]
     fn a_file_without_slots_shares_them_evenly_at_its_own_epoch() {
-        let text: String = TWO.lines().filter(|line| !line.starts_with("slots")).map(|line| line.to_owned() + "\n").collect();
+        let text: String =
+            TWO.lines().filter(|line| !line.starts_with("slots")).map(|line| line.to_owned() + "\n").collect();
         let map = Cluster::parse(&text).unwrap().map;
         assert_eq!(map.ranges(), SlotMap::even(&[2, 4]).unwrap().ranges());
         assert_eq!(map.epoch(), 3);
@@ -391,7 +394,9 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
-        for bad in ["", "node", "node:", ":7101", "node:0", "node:65536", "node:+1", "::1:7101", "[node]:1", "a b:1", "a/b:1"] {
+        for bad in
+            ["", "node", "node:", ":7101", "node:0", "node:65536", "node:+1", "::1:7101", "[node]:1", "a b:1", "a/b:1"]
+        {
             check("[::1]:7102", bad, &["shard[1].address: ", "expected"]);
         }
         check("[::1]:7102", "http://node:1", &["shard[1].address: ", "scheme"]);

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::decisions::Decision;
 use crate::limits::DECIDE_WINDOW_NS;
 use crate::tables::Tables;
-use crate::txn::{Commit, Decided, Outcome, Refusal, ShardId, Step, TxnId, Verdict};
+use crate::txn::{Commit, Decided, EventResult, Outcome, Refusal, ShardId, Step, TxnId, Verdict};
 
 /// What the router tells the decider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,8 +119,8 @@ fn attempt(tables: &mut Tables, request: &DecideRequest) -> Attempt {
 
 /// Puts what the decider and the participants say of one event together: the status that ranks first.
 fn combine(all: impl Iterator<Item = Refusal>) -> Option<Refusal> {
-    let all: Vec<Refusal> = all.collect();
-    let best = *all.iter().min_by_key(|r| r.status)?;
+    let (incomplete, all): (Vec<Refusal>, Vec<Refusal>) = all.partition(|r| r.status == EventResult::INCOMPLETE);
+    let Some(best) = all.iter().min_by_key(|r| r.status).copied() else { return incomplete.first().copied() };
     let only_ledger = S::TransferMustHaveTheSameLedgerAsAccounts as u8;
     if best.status != only_ledger || best.ledger == 0 {
         return Some(best);

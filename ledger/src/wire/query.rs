@@ -31,8 +31,10 @@ pub enum Query {
     QueryTransfers(Timestamp, QueryFilter),
     /// This shard's part of an audit.
     Audit(Timestamp),
-    /// The pending transfers with these ids, as they are now, doubt or not: where their accounts live does not change.
+    /// The transfers with these ids, as they are now, doubt or not: what their accounts are never changes.
     Pending(Vec<u128>),
+    /// The accounts with these ids, as they are now, doubt or not: for what of them never changes.
+    KnownAccounts(Vec<u128>),
 }
 
 /// How a shard is.
@@ -125,6 +127,10 @@ impl Packed for Query {
                 out.push(10);
                 pack_list(ids, out);
             }
+            Self::KnownAccounts(ids) => {
+                out.push(11);
+                pack_list(ids, out);
+            }
         }
     }
 
@@ -139,7 +145,8 @@ impl Packed for Query {
             7 => Self::QueryAccounts(r.u64()?, QueryFilter::unpack(r)?),
             8 => Self::QueryTransfers(r.u64()?, QueryFilter::unpack(r)?),
             9 => Self::Audit(r.u64()?),
-            10 => Self::Pending(unpack_list(r, BATCH_EVENTS_MAX)?),
+            10 => Self::Pending(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
+            11 => Self::KnownAccounts(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
             _ => return None,
         })
     }
@@ -189,11 +196,11 @@ impl Packed for QueryAnswer {
                 clock: r.u64()?,
             }),
             2 => Self::Clock(r.u64()?),
-            3 => Self::Accounts(unpack_list(r, BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
+            3 => Self::Accounts(unpack_list(r, 2 * BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
             4 => Self::Transfers(unpack_list(r, BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
             5 => Self::Balances(unpack_list(r, BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
             6 => Self::Audit(ShardAudit::unpack(r)?),
-            7 => Self::Pending(unpack_list(r, BATCH_EVENTS_MAX)?),
+            7 => Self::Pending(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
             _ => return None,
         })
     }

@@ -1,0 +1,48 @@
+//! The operator's commands: one file each. They talk to a router like any client, through the public API.
+//!
+//! Every command answers with an [`outcome`]: text or one JSON document on standard output, errors as one line on standard
+//! error, and an exit code: 0 done, 1 refused (or the audit does not hold), 2 the command line is wrong, 3 the router could
+//! not be reached or the outcome is unknown.
+
+pub(crate) mod account;
+pub(crate) mod audit;
+pub(crate) mod connect;
+pub(crate) mod human;
+pub(crate) mod meaning;
+pub(crate) mod outcome;
+pub(crate) mod query;
+pub(crate) mod rows;
+pub(crate) mod transfer;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+/// What an operator can ask of a running Crest.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Create accounts, and look at them, their transfers and their balances
+    Account(account::Args),
+    /// Send, post, void and look at transfers
+    Transfer(transfer::Args),
+    /// List accounts or transfers that match conditions
+    Query(query::Args),
+    /// Prove that no money was lost or made, while payments flow
+    Audit(audit::Args),
+}
+
+/// Runs the command and prints its outcome.
+///
+/// # Errors
+/// When standard output cannot be written. What the router refuses, or whether it can be reached, is in the exit code.
+pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Account(args) => account::run(args).await,
+        Command::Transfer(args) => transfer::run(args).await,
+        Command::Query(args) => query::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
+    }
+}

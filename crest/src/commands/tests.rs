@@ -1,0 +1,276 @@
+//! The commands against a router of their own, from the words of the command line to what is printed.
+
+use super::fake::{AMOUNT_MAX, BUSY, Fake, SILENT};
+use super::{Command, account, audit, outcome, query, transfer};
+use clap::{CommandFactory, Parser};
+use crest_ledger::TransferFlags;
+use crest_proto::naming::name_id;
+use crest_proto::{border::number_to, v1};
+use serde_json::Value;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What a command printed, and its exit code.
+struct Printed {
+    out: String,
+    error: String,
+    code: u8,
+}
+
+impl Printed {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap()
+    }
+}
+
+async fn crest(router: &str, line: &str) -> Printed {
+    let words = ["crest"].into_iter().chain(line.split_whitespace()).chain(["--router", router]);
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => {
+            return Printed { out: String::new(), error: error.to_string(), code: error.exit_code() as u8 };
+        }
+    };
+    let ended = match &cli.command {
+        Command::Account(args) => account::execute(args).await,
+        Command::Transfer(args) => transfer::execute(args).await,
+        Command::Query(args) => query::execute(args).await,
+        Command::Audit(args) => audit::execute(args).await,
+    };
+    let (out, error, code) = outcome::render(&ended, line.contains("--json"));
+    Printed { out, error: error.unwrap_or_default(), code }
+}
+
+const PAY: &str = "transfer send --from house:cash --to 1001 --amount 12.50 --scale 2 --ledger 1 --code 1";
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_that_acts_shows_an_example() {
+    fn leaves(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        if command.has_subcommands() {
+            return command.get_subcommands().for_each(|sub| leaves(sub, &path));
+        }
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  crest ")).collect();
+        assert!(!examples.is_empty(), "{path} has no example");
+        for example in examples {
+            let parsed = Cli::try_parse_from(example.split_whitespace());
+            assert!(parsed.is_ok(), "{example}: {}", parsed.err().unwrap());
+        }
+    }
+    Cli::command().get_subcommands().for_each(|command| leaves(command, "crest"));
+}
+
+#[tokio::test]
+async fn a_retry_with_the_same_id_moves_money_once() {
+    let fake = Fake::default();
+    let router = fake.serve().await;
+    let first = crest(&router, &format!("{PAY} --id 77")).await;
+    assert_eq!((first.out.as_str(), first.code), ("transfer 77: created (1970-01-01T00:00:00.000001000Z)", 0));
+    let again = crest(&router, &format!("{PAY} --id 77 --json")).await;
+    assert_eq!((again.json()["status"].as_str(), again.code), (Some("exists"), 0));
+    let [made] = fake.transfers()[..] else { panic!("one transfer") };
+    assert_eq!((made.id, made.amount), (77, 1_250));
+    assert_eq!((made.debit_account_id, made.credit_account_id), (name_id("house:cash"), 1_001));
+}
+
+#[tokio::test]
+async fn a_new_id_is_printed_so_that_it_can_be_used() {
+    let fake = Fake::default();
+    let router = fake.serve().await;
+    let json = crest(&router, &format!("{PAY} --json")).await.json();
+    let text = crest(&router, PAY).await.out;
+    let [one, two] = fake.transfers()[..] else { panic!("two transfers") };
+    assert_eq!(json["id"], one.id.to_string());
+    assert!(text.contains(&super::human::format_id(two.id)), "{text}");
+}
+
+#[tokio::test]
+async fn a_refusal_has_its_name_its_meaning_and_exit_code_1() {
+    let router = Fake::default().serve().await;
+    let line = format!("transfer send --id 9 --from 1 --to 2 --amount {} --ledger 1 --code 1", AMOUNT_MAX + 1);
+    let text = crest(&router, &line).await;
+    let expected = "transfer 9 was refused: exceeds_credits. The paying account has not enough.";
+    assert_eq!((text.out.as_str(), text.error.as_str(), text.code), ("", expected, 1));
+    let json = crest(&router, &format!("{line} --json")).await;
+    assert_eq!((json.json()["status"].as_str(), json.json()["done"].as_bool()), (Some("exceeds_credits"), Some(false)));
+    assert_eq!(json.code, 1);
+}
+
+#[tokio::test]
+async fn silence_is_unknown_and_names_the_retry() {
+    let router = Fake::default().serve().await;
+    let line = format!("transfer send --from 1 --to 2 --amount 1 --ledger 1 --code {SILENT} --request-timeout 50ms");
+    let text = crest(&router, &line).await;
+    assert_eq!((text.out.as_str(), text.code), ("", 3));
+    assert!(
+        text.error.starts_with("unknown whether 0x") && text.error.contains("again with --id 0x"),
+        "{}",
+        text.error
+    );
+    assert!(!text.error.contains('\n'));
+    let json = crest(&router, &format!("{line} --id 5 --json")).await;
+    assert_eq!((json.json()["outcome"].as_str(), json.json()["id"].as_str()), (Some("unknown"), Some("5")));
+    let account = crest(&router, &format!("account create 5 --ledger 1 --code {SILENT} --request-timeout 50ms")).await;
+    assert_eq!(account.code, 3);
+    assert!(account.error.contains("run the same command again"), "{}", account.error);
+}
+
+#[tokio::test]
+async fn a_busy_router_has_applied_nothing() {
+    let router = Fake::default().serve().await;
+    let busy = crest(&router, &format!("transfer send --from 1 --to 2 --amount 1 --ledger 1 --code {BUSY}")).await;
+    assert_eq!((busy.error.as_str(), busy.code), ("the router is busy, try again later: 64 requests are waiting", 3));
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_with_the_address() {
+    // A port that was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = crest(&format!("http://{free}"), PAY).await;
+    assert_eq!(gone.code, 3);
+    assert!(gone.error.starts_with(&format!("no router answers at http://{free} (")), "{}", gone.error);
+    assert!(gone.error.contains("nothing was sent"), "{}", gone.error);
+    for malformed in ["https://localhost:1", "not an address"] {
+        assert_eq!(crest(malformed, "audit").await.code, 2, "{malformed}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_is_exit_code_2() {
+    let router = Fake::default().serve().await;
+    let lines = [
+        "account create 0 --ledger 1 --code 1",
+        "account create 1 --ledger 1 --code 70000",
+        "account create 1 --ledger 1 --code 1 --flags frozen",
+        "account transfers 1 --debits --credits",
+        "account transfers 1 --limit 0",
+        "query accounts --since 20 --until 10",
+        "transfer send --from 1 --to 2 --amount 1.5 --ledger 1 --code 1",
+        "transfer post 1 --amount x",
+        "transfer show",
+        "audit --scale 39",
+    ];
+    for line in lines {
+        let printed = crest(&router, line).await;
+        assert_eq!((printed.out.as_str(), printed.code), ("", 2), "{line}: {}", printed.error);
+        assert!(!printed.error.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn pending_post_and_void_say_what_they_resolve() {
+    let fake = Fake::default();
+    let router = fake.serve().await;
+    let pend =
+        "transfer send --from 1 --to 2 --amount 7 --ledger 1 --code 1 --flags pending,closing-debit --timeout 2h";
+    for line in [pend, "transfer post 8", "transfer post 8 --amount 0.5 --scale 1 --id 3", "transfer void 8"] {
+        assert_eq!(crest(&router, line).await.code, 0, "{line}");
+    }
+    let [pending, post, part, void] = fake.transfers()[..] else { panic!("four transfers") };
+    assert_eq!(pending.flags.0, TransferFlags::PENDING | TransferFlags::CLOSING_DEBIT);
+    assert_eq!(pending.timeout, 7_200);
+    assert_eq!((post.pending_id, post.amount, post.flags.0), (8, u128::MAX, TransferFlags::POST_PENDING));
+    assert_eq!((part.id, part.amount, part.flags.0), (3, 5, TransferFlags::POST_PENDING));
+    assert_eq!((void.pending_id, void.amount, void.flags.0), (8, 0, TransferFlags::VOID_PENDING));
+}
+
+#[tokio::test]
+async fn accounts_are_created_and_shown_and_the_missing_are_named() {
+    let router = Fake::default().serve().await;
+    let create = "account create house:cash --ledger 1 --code 10 --flags history,debits-must-not-exceed-credits";
+    let created = crest(&router, create).await;
+    assert!(created.out.contains(": created (") && created.code == 0, "{}", created.out);
+    assert_eq!(crest(&router, &format!("{create} --json")).await.json()["status"], "exists");
+    let other = crest(&router, "account create house:cash --ledger 1 --code 11").await;
+    assert!(other.error.contains("exists_with_different_code") && other.code == 1, "{}", other.error);
+    let shown = crest(&router, "account show house:cash 404 --json").await;
+    assert_eq!((shown.code, shown.error.as_str()), (1, "no such account: 404"));
+    let (account, missing) = (&shown.json()["accounts"][0], &shown.json()["missing"]);
+    assert_eq!(account["id"], name_id("house:cash").to_string());
+    assert_eq!(account["flags"], serde_json::json!(["debits_must_not_exceed_credits", "history"]));
+    assert_eq!(missing, &serde_json::json!(["404"]));
+    assert_eq!(crest(&router, "account show house:cash").await.code, 0);
+    assert_eq!(crest(&router, "transfer show 404").await.error, "no such transfer: 404");
+}
+
+#[tokio::test]
+async fn lists_follow_cursors_up_to_the_limit() {
+    let fake = Fake::default();
+    let router = fake.serve().await;
+    for id in 1..=7 {
+        let line = format!("transfer send --id {id} --from 1 --to 2 --amount {id} --ledger 1 --code 1");
+        assert_eq!(crest(&router, &line).await.code, 0);
+        assert_eq!(crest(&router, &format!("account create {id} --ledger 1 --code 1")).await.code, 0);
+    }
+    let cases = [
+        ("account transfers 1", "transfers", "id", vec!["1", "2", "3", "4", "5", "6", "7"]),
+        ("account transfers 1 --newest-first --limit 3", "transfers", "id", vec!["7", "6", "5"]),
+        ("account transfers 1 --credits", "transfers", "id", vec![]),
+        ("account transfers 2 --credits --since 1005", "transfers", "id", vec!["6", "7"]),
+        ("account balances 1 --until 1002", "balances", "debits_posted", vec!["1", "2", "3"]),
+        ("query transfers --limit 4", "transfers", "id", vec!["1", "2", "3", "4"]),
+        ("query transfers --code 2", "transfers", "id", vec![]),
+        ("query accounts --ledger 1 --newest-first --limit 5", "accounts", "id", vec!["7", "6", "5", "4", "3"]),
+    ];
+    for (line, list, field, expected) in cases {
+        let json = crest(&router, &format!("{line} --json")).await.json();
+        let rows: Vec<&str> = json[list].as_array().unwrap().iter().map(|row| row[field].as_str().unwrap()).collect();
+        assert_eq!(rows, expected, "{line}");
+        let text = crest(&router, line).await.out;
+        assert_eq!(text.lines().count(), 1 + expected.len(), "a heading, or that nothing was found: {line}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_audit_has_a_clear_verdict() {
+    let fake = Fake::default();
+    let router = fake.serve().await;
+    let totals = v1::LedgerTotals {
+        ledger: 1,
+        debits_posted: number_to(123_456),
+        credits_posted: number_to(123_456),
+        accounts: 2,
+        ..Default::default()
+    };
+    let mut audit = v1::AuditResponse {
+        holds: true,
+        timestamp: 1_794_355_200_000_000_000,
+        accounts: 2,
+        transfers: 3,
+        cross_shard_transfers: 1,
+        totals: vec![totals],
+        findings: Vec::new(),
+    };
+    fake.set_audit(audit.clone());
+    let holds = crest(&router, "audit --scale 2").await;
+    let expected = "\
+HOLDS: no money was lost or made, at 2026-11-11T00:00:00.000000000Z
+2 accounts, 3 transfers, of which 1 between shards
+
+LEDGER  ACCOUNTS  DEBITS POSTED  CREDITS POSTED  DEBITS PENDING  CREDITS PENDING
+     1         2        1234.56         1234.56            0.00             0.00";
+    assert_eq!((holds.out.as_str(), holds.error.as_str(), holds.code), (expected, "", 0));
+    audit.holds = false;
+    audit.findings.push("ledger 1: debits_posted 123456, credits_posted 123455".to_owned());
+    fake.set_audit(audit);
+    let broken = crest(&router, "audit").await;
+    assert!(
+        broken.out.starts_with("DOES NOT HOLD") && broken.out.contains("  - ledger 1: debits_posted"),
+        "{}",
+        broken.out
+    );
+    assert_eq!((broken.error.as_str(), broken.code), ("the audit does not hold; findings: 1", 1));
+    let json = crest(&router, "audit --json").await;
+    assert_eq!((json.json()["holds"].as_bool(), json.code), (Some(false), 1));
+    assert_eq!(json.json()["totals"][0]["credits_posted"], "123456");
+}

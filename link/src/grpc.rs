@@ -1,0 +1,201 @@
+//! The way to a shard on another machine: one long-lived bidirectional gRPC stream, opened again when it breaks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crest_ledger::txn::ShardId;
+use crest_ledger::wire::{Request, Response};
+use crest_proto::internal::shard_client::ShardClient;
+use crest_proto::internal::{ShardRequest, ShardResponse};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{Answering, LinkError, ShardLink};
+
+/// Requests that wait for the connection; more are refused.
+const QUEUE: usize = 4_096;
+/// A message between router and node: a full batch in both halves, with room. Keep it equal on both sides.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+
+type Reply = oneshot::Sender<Result<Response, LinkError>>;
+
+struct Outgoing {
+    body: Vec<u8>,
+    reply: Reply,
+}
+
+/// A [`ShardLink`] over gRPC.
+pub struct GrpcLink {
+    shard: ShardId,
+    address: String,
+    queue: mpsc::Sender<Outgoing>,
+}
+
+impl GrpcLink {
+    /// A link to `shard` at `address` (host:port). It connects when it is first used, and again after every failure.
+    /// Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the address is not a valid host and port.
+    pub fn new(shard: ShardId, address: &str, epoch: u64) -> Result<Self, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(Duration::from_secs(5))
+            .keep_alive_timeout(Duration::from_secs(5));
+        let (queue, requests) = mpsc::channel(QUEUE);
+        let connection = Connection { shard, epoch, correlation: AtomicU64::new(1), endpoint };
+        tokio::spawn(connection.run(requests));
+        Ok(Self { shard, address: address.to_owned(), queue })
+    }
+}
+
+impl ShardLink for GrpcLink {
+    fn send(&self, request: Request) -> Answering {
+        let shard = self.shard;
+        let (reply, answer) = oneshot::channel();
+        let queued = self.queue.try_send(Outgoing { body: request.pack(), reply });
+        Box::pin(async move {
+            if queued.is_err() {
+                let why = format!("{QUEUE} requests wait for its connection already");
+                return Err(LinkError::Refused { shard, why });
+            }
+            answer.await.unwrap_or_else(|_| {
+                Err(LinkError::Unknown { shard, why: "the connection ended before the answer".to_owned() })
+            })
+        })
+    }
+
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+}
+
+struct Connection {
+    shard: ShardId,
+    epoch: u64,
+    correlation: AtomicU64,
+    endpoint: Endpoint,
+}
+
+type Waiting = Arc<std::sync::Mutex<HashMap<u64, Reply>>>;
+
+impl Connection {
+    async fn run(self, mut requests: mpsc::Receiver<Outgoing>) {
+        while let Some(first) = requests.recv().await {
+            if let Err(why) = self.serve(first, &mut requests).await {
+                tracing::warn!(shard = self.shard, %why, "lost the connection to a shard; it is opened again when needed");
+                self.refuse_queued(&mut requests, &why);
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+            }
+        }
+    }
+
+    /// Opens the stream and carries requests over it until it breaks.
+    async fn serve(&self, first: Outgoing, requests: &mut mpsc::Receiver<Outgoing>) -> Result<(), String> {
+        let mut client = match self.endpoint.connect().await {
+            Ok(channel) => limit(ShardClient::new(channel)),
+            Err(e) => {
+                let why = describe(&e);
+                let _ = first.reply.send(Err(LinkError::Refused { shard: self.shard, why: why.clone() }));
+                return Err(why);
+            }
+        };
+        let (outgoing, stream) = mpsc::channel::<ShardRequest>(64);
+        let waiting = Waiting::default();
+        let opening = client.exchange(ReceiverStream::new(stream));
+        // The first message has to be under way before the server answers the call's headers.
+        self.forward(first, &outgoing, &waiting).await?;
+        let opened = opening.await;
+        let mut responses = match opened {
+            Ok(response) => response.into_inner(),
+            Err(status) => {
+                fail_all(&waiting, self.shard, status.message());
+                return Err(status.message().to_owned());
+            }
+        };
+        // Answers are read by a task of their own: a shard that waits for us to read must not stop us from sending.
+        let (shard, settled) = (self.shard, waiting.clone());
+        let mut reading = tokio::spawn(async move {
+            loop {
+                match responses.message().await {
+                    Ok(Some(response)) => settle(&settled, shard, response),
+                    Ok(None) => return "the shard closed the stream".to_owned(),
+                    Err(status) => return status.message().to_owned(),
+                }
+            }
+        });
+        let result = loop {
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some(request) => if let Err(why) = self.forward(request, &outgoing, &waiting).await { break Err(why) },
+                    None => break Ok(()),
+                },
+                ended = &mut reading => break Err(ended.unwrap_or_else(|e| e.to_string())),
+            }
+        };
+        reading.abort();
+        fail_all(&waiting, self.shard, result.as_ref().err().map_or("the link was closed", |e| e));
+        result
+    }
+
+    async fn forward(
+        &self,
+        request: Outgoing,
+        outgoing: &mpsc::Sender<ShardRequest>,
+        waiting: &Waiting,
+    ) -> Result<(), String> {
+        let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
+        lock(waiting).insert(correlation, request.reply);
+        let message = ShardRequest { correlation, shard: self.shard, epoch: self.epoch, body: request.body.into() };
+        outgoing.send(message).await.map_err(|_| "the stream is broken".to_owned())
+    }
+
+    fn refuse_queued(&self, requests: &mut mpsc::Receiver<Outgoing>, why: &str) {
+        while let Ok(request) = requests.try_recv() {
+            let _ = request.reply.send(Err(LinkError::Refused { shard: self.shard, why: why.to_owned() }));
+        }
+    }
+}
+
+fn limit(client: ShardClient<Channel>) -> ShardClient<Channel> {
+    client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, HashMap<u64, Reply>> {
+    waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn settle(waiting: &Waiting, shard: ShardId, response: ShardResponse) {
+    let Some(reply) = lock(waiting).remove(&response.correlation) else { return };
+    let result = if response.error_code == tonic::Code::ResourceExhausted as i32 {
+        Err(LinkError::Refused { shard, why: response.error })
+    } else if response.error_code != 0 {
+        Err(LinkError::Unknown { shard, why: response.error })
+    } else {
+        Response::unpack(&response.body).map_err(|e| LinkError::Unknown { shard, why: e.to_string() })
+    };
+    let _ = reply.send(result);
+}
+
+fn fail_all(waiting: &Waiting, shard: ShardId, why: &str) {
+    for (_, reply) in lock(waiting).drain() {
+        let _ = reply.send(Err(LinkError::Unknown { shard, why: why.to_owned() }));
+    }
+}
+
+/// An error with its causes, on one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

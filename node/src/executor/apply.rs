@@ -1,0 +1,118 @@
+//! Applying entries: load what they name, decide, keep, answer.
+
+use std::time::Instant;
+
+use crest_ledger::command::{Answer, Command};
+use crest_ledger::txn::{Decided, EventResult};
+use crest_ledger::wire::{LogBatch, Response};
+
+use super::{Ended, Executor, LogJob};
+use crate::consensus::Committed;
+use crate::limits;
+
+impl Executor {
+    /// Does what raft wants done. The next append is handed to the log thread before the entries in front of it are
+    /// applied, so that writing the one overlaps applying the other.
+    pub(super) fn advance(&mut self) -> Result<bool, String> {
+        let mut advanced = false;
+        while let Some((append, committed)) = self.consensus.ready() {
+            advanced = true;
+            if let Some(append) = append {
+                self.state.appending += 1;
+                self.send_to_log(LogJob::Append(append))?;
+            }
+            for entry in committed {
+                self.apply(entry)?;
+            }
+        }
+        Ok(advanced)
+    }
+
+    fn apply(&mut self, entry: Committed) -> Ended {
+        assert!(entry.index > self.applied, "entries are applied in order, once");
+        let own = self.state.proposals.front().is_some_and(|p| p.index == entry.index);
+        let proposal = if own { self.state.proposals.pop_front() } else { None };
+        let (batch, replies) = match proposal {
+            Some(p) => (p.batch, p.replies),
+            None if entry.data.is_empty() => (LogBatch { at: 0, commands: Vec::new() }, Vec::new()),
+            None => (LogBatch::unpack(&entry.data).map_err(|e| format!("log entry {}: {e}", entry.index))?, Vec::new()),
+        };
+        let begun = Instant::now();
+        let mut answers = Vec::with_capacity(batch.commands.len());
+        for command in batch.commands {
+            self.load(&command)?;
+            self.metrics.commands(command.name(), command.events());
+            let answer = command.apply(&mut self.tables, batch.at);
+            self.count(&answer);
+            answers.push(answer);
+        }
+        self.metrics.apply.record(begun.elapsed());
+        self.applied = entry.index;
+        self.consensus.on_applied(entry.index);
+        let mut answers = answers.into_iter();
+        for (commands, reply) in replies {
+            let response = Response::Answers(answers.by_ref().take(commands).collect());
+            let _ = reply.send(Ok(response));
+        }
+        Ok(())
+    }
+
+    /// Loads what the command touches; what some records say leads to others, so it asks until nothing is missing.
+    fn load(&mut self, command: &Command) -> Ended {
+        let needs = &mut self.state.needs;
+        loop {
+            needs.clear();
+            command.needs(&self.tables, needs);
+            if needs.is_empty() && needs.account_times.is_empty() {
+                return Ok(());
+            }
+            let only_times = needs.is_empty();
+            self.store.load(needs, &mut self.tables).map_err(|e| e.to_string())?;
+            if only_times {
+                return Ok(());
+            }
+        }
+    }
+
+    fn count(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Results(results) => results.iter().for_each(|r| self.metrics.local(r.status)),
+            Answer::Decided(decided) => {
+                for d in decided {
+                    match d {
+                        Decided::Committed(commits) => self.metrics.decided(EventResult::CREATED, commits.len()),
+                        Decided::Refused { refusal, .. } => self.metrics.decided(refusal.status, 1),
+                        Decided::Blocked => self.metrics.decided(EventResult::BLOCKED, 1),
+                        Decided::Aborted => self.metrics.aborted.increment(1),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The pending transfers whose time is over, as a command.
+    pub(super) fn due_expiries(&mut self) -> Result<Option<Command>, String> {
+        let now = self.now();
+        let due = self
+            .store
+            .due(self.tables.new_layer(), now, crest_ledger::limits::EXPIRE_BATCH_MAX)
+            .map_err(|e| e.to_string())?;
+        if due.is_empty() {
+            return Ok(None);
+        }
+        self.expire_command(due).map(|c| Some(c).filter(|c| c.events() > 0))
+    }
+
+    fn expire_command(&mut self, ids: Vec<u128>) -> Result<Command, String> {
+        let command = Command::Expire(ids.iter().map(|id| (*id, self.shard)).collect());
+        self.load(&command)?;
+        let mut due = Vec::with_capacity(ids.len().min(limits::GROUP_EVENTS_MAX));
+        for id in ids {
+            let Some(entry) = self.tables.id(id) else { continue };
+            let Some(record) = self.tables.transfer_at(entry.timestamp) else { continue };
+            due.push((id, self.map.shard_of(record.transfer.credit_account_id)));
+        }
+        Ok(Command::Expire(due))
+    }
+}

@@ -1,0 +1,321 @@
+//! The executor: the one thread that owns a shard's ledger.
+//!
+//! It drains what waits, makes it one log entry, and while that entry is being written applies the one before. The answers
+//! go out after an entry is durable and applied, never earlier.
+
+mod apply;
+mod reads;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crest_ledger::Timestamp;
+use crest_ledger::decisions::Decision;
+use crest_ledger::needs::Needs;
+use crest_ledger::tables::Tables;
+use crest_ledger::txn::{ShardId, TxnId};
+use crest_ledger::wire::{LogBatch, Request, Response};
+use crest_link::LinkError;
+use crest_topology::SlotMap;
+use crossbeam_channel::{Receiver, Sender, select};
+use tokio::sync::oneshot;
+
+use crate::checkpointer::CheckpointJob;
+use crate::clock_source::ClockSource;
+use crate::consensus::Consensus;
+use crate::limits;
+use crate::log_writer::LogJob;
+use crate::metrics_of::ShardMetrics;
+use crate::store::Store;
+use crate::store::checkpoint::Checkpoint;
+
+/// Where an answer goes.
+pub(crate) type Reply = oneshot::Sender<Result<Response, LinkError>>;
+
+/// What reaches the executor through its bounded queue.
+pub(crate) enum Message {
+    Request { request: Request, reply: Reply, queued: Instant },
+    /// What recovery has to look after.
+    InDoubt(oneshot::Sender<InDoubt>),
+    Stop,
+}
+
+/// What its helper threads tell the executor.
+pub(crate) enum Event {
+    Appended { number: u64, bytes: u64 },
+    Checkpointed(u64),
+    Failed(String),
+}
+
+/// Holds past their deadline, and decisions that nobody acknowledged for a while.
+#[derive(Debug, Default)]
+pub(crate) struct InDoubt {
+    pub(crate) holds: Vec<(TxnId, ShardId)>,
+    pub(crate) decisions: Vec<(TxnId, Decision)>,
+}
+
+/// An entry that was proposed here and is not applied yet.
+struct Proposal {
+    index: u64,
+    batch: LogBatch,
+    /// For each request in it: how many commands, and where the answers go.
+    replies: Vec<(usize, Reply)>,
+}
+
+/// Everything that one shard's thread owns.
+pub(crate) struct Executor {
+    pub(crate) shard: ShardId,
+    pub(crate) map: Arc<SlotMap>,
+    pub(crate) clock: ClockSource,
+    pub(crate) queue: Receiver<Message>,
+    pub(crate) events: Receiver<Event>,
+    pub(crate) log: Sender<LogJob>,
+    pub(crate) checkpoints: Sender<CheckpointJob>,
+    pub(crate) consensus: Consensus,
+    pub(crate) tables: Tables,
+    pub(crate) store: Store,
+    pub(crate) applied: u64,
+    pub(crate) metrics: ShardMetrics,
+    pub(crate) state: State,
+}
+
+/// What changes from one turn of the loop to the next.
+#[derive(Default)]
+pub(crate) struct State {
+    proposals: VecDeque<Proposal>,
+    /// Appends that the log thread has not made durable yet.
+    appending: usize,
+    /// The position of the checkpoint being written.
+    checkpointing: bool,
+    checkpoint_index: u64,
+    log_bytes: u64,
+    /// No later entry may have a time below this: a read at that instant was promised.
+    promised: Timestamp,
+    parked: VecDeque<reads::Parked>,
+    audits: Vec<reads::Parked>,
+    /// A request that did not fit the last group.
+    left_over: Option<Message>,
+    needs: Needs,
+    last_tick: Option<Instant>,
+    last_raft_tick: Option<Instant>,
+    last_expiry: Option<Instant>,
+    stopping: bool,
+}
+
+/// Why a shard's thread ended.
+pub(crate) type Ended = Result<(), String>;
+
+impl Executor {
+    /// Runs until it is told to stop, or something fails that must not be tried again.
+    pub(crate) fn run(mut self) -> Ended {
+        self.state.checkpoint_index = self.applied;
+        let ended = self.turn_until_stopped();
+        if let Err(why) = &ended {
+            tracing::error!(shard = self.shard, %why, "the shard stops");
+        }
+        for proposal in self.state.proposals.drain(..) {
+            for (_, reply) in proposal.replies {
+                let why = "the shard stopped before the answer".to_owned();
+                let _ = reply.send(Err(LinkError::Unknown { shard: self.shard, why }));
+            }
+        }
+        ended
+    }
+
+    fn turn_until_stopped(&mut self) -> Ended {
+        loop {
+            while let Ok(event) = self.events.try_recv() {
+                self.on_event(event)?;
+            }
+            let proposed = self.may_propose() && self.propose()?;
+            let advanced = self.advance()?;
+            self.run_parked()?;
+            self.maybe_checkpoint(false)?;
+            self.tick()?;
+            if self.state.stopping && self.state.proposals.is_empty() {
+                return self.last_checkpoint();
+            }
+            if !proposed && !advanced {
+                self.wait()?;
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) -> Ended {
+        match event {
+            Event::Appended { number, bytes } => {
+                self.state.appending -= 1;
+                self.state.log_bytes += bytes;
+                self.consensus.on_appended(number);
+            }
+            Event::Checkpointed(index) => {
+                self.state.checkpointing = false;
+                self.state.checkpoint_index = index;
+                if let Some(layer) = self.store.take_frozen() {
+                    let _ = self.checkpoints.send(CheckpointJob::Drop(layer));
+                }
+                self.run_audits();
+                self.send_to_log(LogJob::TruncateFront(index))?;
+            }
+            Event::Failed(why) => return Err(why),
+        }
+        Ok(())
+    }
+
+    /// One append at a time: what arrives meanwhile becomes one group. And memory since the checkpoint is bounded.
+    fn may_propose(&self) -> bool {
+        self.state.appending == 0
+            && self.consensus.is_leader()
+            && self.consensus.last_index() < self.applied + limits::ENTRIES_IN_FLIGHT_MAX
+            && self.tables.new_layer().records() < limits::CHECKPOINT_RECORDS_MAX
+    }
+
+    /// Makes one entry of what waits. Answers whether there was anything.
+    fn propose(&mut self) -> Result<bool, String> {
+        let mut batch = LogBatch { at: 0, commands: Vec::new() };
+        let mut replies = Vec::new();
+        let mut events = 0;
+        while let Some(message) = self.state.left_over.take().or_else(|| self.queue.try_recv().ok()) {
+            let (request, reply, queued) = match message {
+                Message::Request { request, reply, queued } => (request, reply, queued),
+                other => {
+                    self.on_message(other)?;
+                    continue;
+                }
+            };
+            let commands = match request {
+                Request::Commands(commands) => commands,
+                Request::Query(query) => {
+                    self.park(query, reply);
+                    continue;
+                }
+            };
+            let more = commands.iter().map(crest_ledger::command::Command::events).sum::<usize>();
+            let full = events + more > limits::GROUP_EVENTS_MAX
+                || batch.commands.len() + commands.len() > limits::GROUP_COMMANDS_MAX;
+            if full && !batch.commands.is_empty() {
+                self.state.left_over = Some(Message::Request { request: Request::Commands(commands), reply, queued });
+                break;
+            }
+            self.metrics.queue_wait.record(queued.elapsed());
+            events += more;
+            replies.push((commands.len(), reply));
+            batch.commands.extend(commands);
+        }
+        if self.state.last_expiry.is_none_or(|t| t.elapsed() >= limits::TICK) {
+            self.state.last_expiry = Some(Instant::now());
+            batch.commands.extend(self.due_expiries()?);
+        }
+        if batch.commands.is_empty() {
+            return Ok(false);
+        }
+        self.metrics.group_events.record(events as f64);
+        batch.at = self.now();
+        let index = self.consensus.propose(batch.pack()).map_err(|e| format!("cannot propose: {e}"))?;
+        self.state.proposals.push_back(Proposal { index, batch, replies });
+        Ok(true)
+    }
+
+    /// The time for the next entry, ns: real time, but never below what a reader was promised.
+    fn now(&self) -> Timestamp {
+        self.clock.now().max(self.state.promised)
+    }
+
+    fn on_message(&mut self, message: Message) -> Ended {
+        match message {
+            Message::InDoubt(reply) => {
+                let _ = reply.send(self.in_doubt());
+            }
+            Message::Stop => self.state.stopping = true,
+            Message::Request { .. } => unreachable!("requests are taken by propose"),
+        }
+        Ok(())
+    }
+
+    fn in_doubt(&self) -> InDoubt {
+        let now = self.clock.now().max(self.tables.now());
+        let overdue = |at: Timestamp| at.saturating_add(crest_ledger::limits::HOLD_DEADLINE_NS) <= now;
+        let patience = u64::try_from(limits::OUTBOX_PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+        let holds = self.tables.holds().oldest_first().take_while(|h| overdue(h.prepared_at));
+        let decisions = self.tables.decisions().outbox().filter(|(_, d)| d.decided_at.saturating_add(patience) <= now);
+        InDoubt {
+            holds: holds.take(limits::RECOVERY_BATCH_MAX).map(|h| (h.txn, h.decider)).collect(),
+            decisions: decisions.take(limits::RECOVERY_BATCH_MAX).map(|(t, d)| (*t, d.clone())).collect(),
+        }
+    }
+
+    /// Starts a checkpoint when it is time, or when `now` says so and none is being written.
+    fn maybe_checkpoint(&mut self, now: bool) -> Ended {
+        let due = self.tables.new_layer().records() >= limits::CHECKPOINT_RECORDS
+            || self.tables.loaded_records() >= limits::CHECKPOINT_RECORDS
+            || self.state.log_bytes >= limits::CHECKPOINT_LOG_BYTES;
+        if self.state.checkpointing || !(due || now) {
+            return Ok(());
+        }
+        let (layer, scalars) = self.tables.freeze();
+        let layer = Arc::new(layer);
+        self.store.set_frozen(Some(layer.clone()));
+        self.state.checkpointing = true;
+        self.state.log_bytes = 0;
+        let checkpoint = Checkpoint { layer, scalars, applied: self.applied };
+        self.checkpoints.send(CheckpointJob::Write(checkpoint)).map_err(|_| "the checkpoint thread ended".to_owned())
+    }
+
+    /// Before the end: a restart then has nothing to replay.
+    fn last_checkpoint(&mut self) -> Ended {
+        for _ in 0..2 {
+            if !self.state.checkpointing && self.applied > self.state.checkpoint_index {
+                self.maybe_checkpoint(true)?;
+            }
+            while self.state.checkpointing {
+                let event = self.events.recv().map_err(|_| "the helper threads ended".to_owned())?;
+                self.on_event(event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Ended {
+        let now = Instant::now();
+        if self.state.last_tick.is_some_and(|t| now - t < limits::TICK) {
+            return Ok(());
+        }
+        self.state.last_tick = Some(now);
+        if self.state.last_raft_tick.is_none_or(|t| now - t >= 2 * limits::TICK) {
+            self.state.last_raft_tick = Some(now);
+            self.consensus.tick();
+        }
+        let age = self.tables.holds().oldest().map_or(0, |at| self.clock.now().saturating_sub(at));
+        self.metrics.queue_depth.set(self.queue.len() as f64);
+        self.metrics.holds.set(self.tables.holds().len() as f64);
+        self.metrics.hold_age.set(Duration::from_nanos(age).as_secs_f64());
+        self.metrics.outbox.set(self.tables.decisions().outbox_len() as f64);
+        self.metrics.records_in_memory.set(self.tables.new_layer().records() as f64);
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Ended {
+        let timeout = crossbeam_channel::after(limits::TICK);
+        // While an append is under way the queue is left to grow into the next group.
+        let nothing = crossbeam_channel::never();
+        let queue = if self.may_propose() { &self.queue } else { &nothing };
+        select! {
+            recv(self.events) -> event => {
+                self.on_event(event.map_err(|_| "the helper threads ended".to_owned())?)
+            }
+            recv(queue) -> message => {
+                match message {
+                    Ok(message) => self.state.left_over = Some(message),
+                    Err(_) => self.state.stopping = true,
+                }
+                Ok(())
+            }
+            recv(timeout) -> _ => Ok(()),
+        }
+    }
+
+    fn send_to_log(&self, job: LogJob) -> Ended {
+        self.log.send(job).map_err(|_| "the log thread ended".to_owned())
+    }
+}

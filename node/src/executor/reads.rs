@@ -1,0 +1,351 @@
+//! Reading: every answer is of one instant, and nothing that was in doubt at that instant is left open.
+//!
+//! A read waits until no hold at or below its instant is open and every entry that was proposed before it is applied; then
+//! it reads the state and takes back what lies above the instant.
+
+use std::time::Instant;
+
+use crest_ledger::records::{Effect, TransferRecord};
+use crest_ledger::wire::{Query, QueryAnswer, Response, ShardStatus};
+use crest_ledger::{Account, AccountFilter, QueryFilter, Timestamp, Transfer, TransferFlags};
+use crest_link::LinkError;
+
+use super::{Ended, Executor, Reply};
+use crate::limits;
+use crate::store::StoreError;
+
+/// A read that waits.
+pub(super) struct Parked {
+    query: Query,
+    reply: Reply,
+    since: Instant,
+    /// The instant that it promised to show in full, ns.
+    at: Timestamp,
+    /// Whether the caller named the instant: then the answer is of exactly that one.
+    exact: bool,
+    /// Entries up to here have to be applied first.
+    barrier: u64,
+}
+
+impl Executor {
+    /// Takes a read on.
+    pub(super) fn park(&mut self, query: Query, reply: Reply) {
+        if self.state.parked.len() >= limits::PARKED_READS_MAX {
+            let why = format!("{} reads wait already", limits::PARKED_READS_MAX);
+            let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
+            return;
+        }
+        let named = match &query {
+            Query::Accounts(at, _) | Query::Transfers(at, _) | Query::Audit(at) => *at,
+            Query::AccountTransfers(at, _) | Query::AccountBalances(at, _) => *at,
+            Query::QueryAccounts(at, _) | Query::QueryTransfers(at, _) => *at,
+            Query::Status | Query::Clock | Query::Pending(_) | Query::KnownAccounts(_) => 0,
+        };
+        let at = if named == 0 { self.tables.now() } else { named };
+        // From now on this shard gives no timestamp at or below it.
+        self.state.promised = self.state.promised.max(at);
+        let barrier = if named == 0 { self.applied } else { self.consensus.last_index() };
+        let parked = Parked { query, reply, since: Instant::now(), at, exact: named != 0, barrier };
+        self.state.parked.push_back(parked);
+    }
+
+    /// Answers the reads that may be answered.
+    pub(super) fn run_parked(&mut self) -> Ended {
+        for _ in 0..self.state.parked.len() {
+            let Some(parked) = self.state.parked.pop_front() else { break };
+            let now_or_doubt = matches!(
+                parked.query,
+                Query::Status | Query::Clock | Query::Pending(_) | Query::KnownAccounts(_)
+            );
+            let settled = self.tables.holds().oldest().is_none_or(|oldest| oldest > parked.at);
+            if now_or_doubt || settled && self.applied >= parked.barrier {
+                self.answer(parked)?;
+            } else if parked.since.elapsed() > limits::PARKED_READ_TIMEOUT {
+                let why = "transfers in doubt did not end in time; read again".to_owned();
+                let _ = parked.reply.send(Err(LinkError::Unknown { shard: self.shard, why }));
+            } else {
+                self.state.parked.push_back(parked);
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, parked: Parked) -> Ended {
+        let at = if parked.exact { parked.at } else { self.tables.safe_time().max(parked.at) };
+        if let Query::Audit(_) = parked.query {
+            return self.start_audit(parked);
+        }
+        let answer = self.read(&parked.query, at).map_err(|e| e.to_string())?;
+        let _ = parked.reply.send(Ok(Response::Query(answer)));
+        Ok(())
+    }
+
+    fn read(&self, query: &Query, at: Timestamp) -> Result<QueryAnswer, StoreError> {
+        Ok(match query {
+            Query::Status => QueryAnswer::Status(self.status()),
+            Query::Clock => QueryAnswer::Clock(self.tables.now()),
+            Query::Accounts(_, ids) => QueryAnswer::Accounts(self.accounts_at(ids, at)?, None),
+            Query::Transfers(_, ids) => QueryAnswer::Transfers(self.transfers_by_id(ids, at)?, None),
+            Query::Pending(ids) => QueryAnswer::Pending(self.transfers_by_id(ids, Timestamp::MAX)?),
+            Query::KnownAccounts(ids) => QueryAnswer::Accounts(self.accounts_at(ids, Timestamp::MAX)?, None),
+            Query::AccountTransfers(_, filter) => {
+                let (rows, next) = self.account_transfers(filter, at, |t, _| Some(*t))?;
+                QueryAnswer::Transfers(rows, next)
+            }
+            Query::AccountBalances(_, filter) => {
+                let (rows, next) = self.account_transfers(filter, at, |_, balance| balance)?;
+                QueryAnswer::Balances(rows, next)
+            }
+            Query::QueryAccounts(_, filter) => {
+                let (rows, next) = self.query_accounts(filter, at)?;
+                QueryAnswer::Accounts(rows, next)
+            }
+            Query::QueryTransfers(_, filter) => {
+                let (rows, next) = self.query_transfers(filter, at)?;
+                QueryAnswer::Transfers(rows, next)
+            }
+            Query::Audit(_) => unreachable!("an audit has a thread of its own"),
+        })
+    }
+
+    fn status(&self) -> ShardStatus {
+        let scalars = self.tables.scalars();
+        let oldest = self.tables.holds().oldest();
+        ShardStatus {
+            accounts: scalars.accounts,
+            transfers: scalars.transfers,
+            holds: self.tables.holds().len() as u64,
+            hold_age_ms_max: oldest.map_or(0, |at| self.clock.now().saturating_sub(at) / 1_000_000),
+            outbox: self.tables.decisions().outbox_len() as u64,
+            applied_index: self.applied,
+            checkpoint_index: self.state.checkpoint_index,
+            clock: scalars.clock,
+        }
+    }
+
+    /// Accounts as they were at an instant, in the order asked.
+    fn accounts_at(&self, ids: &[u128], at: Timestamp) -> Result<Vec<Account>, StoreError> {
+        let new = self.tables.new_layer();
+        let cold: Vec<u128> = ids.iter().copied().filter(|id| !new.accounts.contains_key(id)).collect();
+        let mut found = std::collections::HashMap::new();
+        self.store.accounts(&cold, |id, account| {
+            found.extend(account.map(|a| (id, a)));
+        })?;
+        let mut accounts = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(account) = new.accounts.get(id).or_else(|| found.get(id)) else { continue };
+            accounts.extend(self.account_at(*account, at)?);
+        }
+        Ok(accounts)
+    }
+
+    fn account_at(&self, mut account: Account, at: Timestamp) -> Result<Option<Account>, StoreError> {
+        if account.timestamp > at {
+            return Ok(None);
+        }
+        if at >= self.tables.now() {
+            return Ok(Some(account));
+        }
+        let new = Some(self.tables.new_layer());
+        let later = self.store.history(new, account.id, at + 1, Timestamp::MAX, true, usize::MAX)?;
+        for (time, _) in later {
+            let Some(record) = self.record_at(time)? else { continue };
+            let resolved = self.resolved_by(&record.transfer)?;
+            Effect::of(&record.transfer, resolved.as_ref(), account.id).revert(&mut account);
+        }
+        Ok(Some(account))
+    }
+
+    /// The pending transfer that a post, void or expiry resolved.
+    fn resolved_by(&self, t: &Transfer) -> Result<Option<Transfer>, StoreError> {
+        if !t.flags.any(TransferFlags::RESOLVES | TransferFlags::EXPIRY) {
+            return Ok(None);
+        }
+        Ok(self.transfers_by_id(&[t.pending_id], Timestamp::MAX)?.pop())
+    }
+
+    fn record_at(&self, time: Timestamp) -> Result<Option<TransferRecord>, StoreError> {
+        let mut found = self.tables.new_layer().transfers.get(&time).copied();
+        if found.is_none() {
+            self.store.transfers(&[time], |_, record| found = record)?;
+        }
+        Ok(found)
+    }
+
+    fn transfers_by_id(&self, ids: &[u128], at: Timestamp) -> Result<Vec<Transfer>, StoreError> {
+        let new = self.tables.new_layer();
+        let mut times = std::collections::HashMap::new();
+        let cold: Vec<u128> = ids.iter().copied().filter(|id| !new.ids.contains_key(id)).collect();
+        self.store.ids(&cold, |id, entry| times.extend(entry.map(|e| (id, e))))?;
+        let entry = |id: &u128| new.ids.get(id).or_else(|| times.get(id)).copied();
+        let done = |id: &u128| entry(id).filter(|e| e.state != crest_ledger::records::IdState::Failed);
+        let wanted: Vec<Timestamp> = ids.iter().filter_map(|id| Some(done(id)?.timestamp)).filter(|t| *t <= at).collect();
+        let mut rows = Vec::with_capacity(wanted.len());
+        for record in self.records_at(&wanted)? {
+            rows.push(record.transfer);
+        }
+        Ok(rows)
+    }
+
+    /// The records at these instants, in the order asked; those that are not there are left out.
+    fn records_at(&self, times: &[Timestamp]) -> Result<Vec<TransferRecord>, StoreError> {
+        let new = self.tables.new_layer();
+        let cold: Vec<Timestamp> = times.iter().copied().filter(|t| !new.transfers.contains_key(t)).collect();
+        let mut found = std::collections::HashMap::new();
+        self.store.transfers(&cold, |time, record| found.extend(record.map(|r| (time, r))))?;
+        Ok(times.iter().filter_map(|t| new.transfers.get(t).or_else(|| found.get(t)).copied()).collect())
+    }
+
+    /// A page of one account's history: `row` makes of a record and the balance after it what the list shows, if anything.
+    fn account_transfers<T>(
+        &self,
+        filter: &AccountFilter,
+        at: Timestamp,
+        row: impl Fn(&Transfer, Option<crest_ledger::AccountBalance>) -> Option<T>,
+    ) -> Result<(Vec<T>, Option<Timestamp>), StoreError> {
+        let mut page = Paging::new(filter.page, at);
+        let mut rows = Vec::new();
+        while let Some((min, max, limit)) = page.next_chunk(rows.len()) {
+            let new = Some(self.tables.new_layer());
+            let chunk = self.store.history(new, filter.account_id, min, max, page.newest_first, limit)?;
+            let times: Vec<Timestamp> = chunk.iter().map(|(time, _)| *time).collect();
+            let records = self.records_at(&times)?;
+            for ((time, balance), record) in chunk.iter().zip(&records) {
+                if page.is_full(rows.len()) {
+                    break;
+                }
+                page.passed(*time);
+                if filter.matches(&record.transfer) {
+                    rows.extend(row(&record.transfer, *balance));
+                }
+            }
+            page.end_chunk(chunk.len(), limit, rows.len());
+        }
+        Ok((rows, page.cursor()))
+    }
+
+    fn query_accounts(
+        &self,
+        filter: &QueryFilter,
+        at: Timestamp,
+    ) -> Result<(Vec<Account>, Option<Timestamp>), StoreError> {
+        let mut page = Paging::new(filter.page, at);
+        let mut rows = Vec::new();
+        while let Some((min, max, limit)) = page.next_chunk(rows.len()) {
+            let chunk = self.store.accounts_between(self.tables.new_layer(), min, max, page.newest_first, limit)?;
+            let ids: Vec<u128> = chunk.iter().map(|(_, id)| *id).collect();
+            for account in self.accounts_at(&ids, at)? {
+                if page.is_full(rows.len()) {
+                    break;
+                }
+                page.passed(account.timestamp);
+                if filter.conditions.match_account(&account) {
+                    rows.push(account);
+                }
+            }
+            page.end_chunk(chunk.len(), limit, rows.len());
+        }
+        Ok((rows, page.cursor()))
+    }
+
+    fn query_transfers(
+        &self,
+        filter: &QueryFilter,
+        at: Timestamp,
+    ) -> Result<(Vec<Transfer>, Option<Timestamp>), StoreError> {
+        let mut page = Paging::new(filter.page, at);
+        let mut rows = Vec::new();
+        while let Some((min, max, limit)) = page.next_chunk(rows.len()) {
+            let chunk = self.store.transfers_between(self.tables.new_layer(), min, max, page.newest_first, limit)?;
+            for (time, record) in &chunk {
+                if page.is_full(rows.len()) {
+                    break;
+                }
+                page.passed(*time);
+                if filter.conditions.match_transfer(&record.transfer) {
+                    rows.push(record.transfer);
+                }
+            }
+            page.end_chunk(chunk.len(), limit, rows.len());
+        }
+        Ok((rows, page.cursor()))
+    }
+}
+
+/// Walks a time range in chunks, until the page is full, the range is at its end, or enough was looked through.
+struct Paging {
+    min: Timestamp,
+    max: Timestamp,
+    newest_first: bool,
+    limit: usize,
+    seen: usize,
+    last: Option<Timestamp>,
+    ended: bool,
+}
+
+impl Paging {
+    fn new(page: crest_ledger::Page, at: Timestamp) -> Self {
+        Self {
+            min: page.timestamp_min,
+            max: page.timestamp_max.min(at),
+            newest_first: page.newest_first,
+            limit: page.limit as usize,
+            seen: 0,
+            last: None,
+            ended: false,
+        }
+    }
+
+    fn is_full(&self, rows: usize) -> bool {
+        rows >= self.limit
+    }
+
+    /// The next range to look at and how many rows of it.
+    fn next_chunk(&self, rows: usize) -> Option<(Timestamp, Timestamp, usize)> {
+        if self.ended || self.is_full(rows) || self.seen >= limits::SCAN_RECORDS_MAX {
+            return None;
+        }
+        let (mut min, mut max) = (self.min, self.max);
+        match self.last {
+            Some(last) if self.newest_first => max = last.checked_sub(1)?,
+            Some(last) => min = last.checked_add(1)?,
+            None => {}
+        }
+        (min <= max).then_some((min, max, (self.limit - rows).clamp(64, 8_192)))
+    }
+
+    fn passed(&mut self, time: Timestamp) {
+        self.seen += 1;
+        self.last = Some(time);
+    }
+
+    fn end_chunk(&mut self, found: usize, limit: usize, rows: usize) {
+        self.ended = found < limit && !self.is_full(rows);
+    }
+
+    /// Where the next page goes on, when this one was not the last.
+    fn cursor(&self) -> Option<Timestamp> {
+        if self.ended { None } else { self.last }
+    }
+}
+
+impl Executor {
+    /// An audit reads a snapshot of the store, so that payments go on. First the store has to have everything: a checkpoint
+    /// is written, and the snapshot is taken at its end.
+    fn start_audit(&mut self, parked: Parked) -> Ended {
+        if self.state.checkpointing {
+            self.state.parked.push_back(parked);
+            return Ok(());
+        }
+        self.maybe_checkpoint(true)?;
+        self.state.audits.push(parked);
+        Ok(())
+    }
+
+    /// Starts the audits that waited for the checkpoint which was just written.
+    pub(super) fn run_audits(&mut self) {
+        for parked in std::mem::take(&mut self.state.audits) {
+            crate::audit::start(self.shard, self.map.clone(), self.store.db(), parked.at, parked.reply);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Every bound of a node, with its arithmetic.
+
+use std::time::Duration;
+
+/// Requests that wait for the executor; more are refused with "overloaded", and nothing of them is applied. At 100,000
+/// single payments a second this is 40 ms of work.
+pub const QUEUE_REQUESTS_MAX: usize = 4_096;
+
+/// Events (transfers, prepares, decides) in one log entry: two full batches, about 2 MiB. Larger groups would not make an
+/// fsync cheaper, only the first answer later.
+pub const GROUP_EVENTS_MAX: usize = 16_384;
+
+/// Commands in one log entry.
+pub const GROUP_COMMANDS_MAX: usize = crest_ledger::wire::COMMANDS_MAX;
+
+/// Log entries under way: one being written, one being applied.
+pub const ENTRIES_IN_FLIGHT_MAX: u64 = 2;
+
+/// Records in memory since the last checkpoint before the next one starts. A transfer makes four to five of them, 128
+/// bytes and index overhead each, so this is about 350,000 transfers and 200 MiB.
+pub const CHECKPOINT_RECORDS: usize = 1_500_000;
+
+/// While a checkpoint is being written, applying waits rather than let the next one grow beyond this.
+pub const CHECKPOINT_RECORDS_MAX: usize = 2 * CHECKPOINT_RECORDS;
+
+/// A checkpoint starts at least when the log has grown by this much: it bounds the replay after a crash.
+pub const CHECKPOINT_LOG_BYTES: u64 = 256 << 20;
+
+/// Reads that wait for transfers in doubt; more are refused.
+pub const PARKED_READS_MAX: usize = 4_096;
+
+/// How long a read waits for transfers in doubt: more than the 5 s in which they end by themselves.
+pub const PARKED_READ_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Records that one page of a list looks through at the most.
+pub const SCAN_RECORDS_MAX: usize = 50_000;
+
+/// How often the executor looks at its clock: for raft, expiries and waiting reads.
+pub const TICK: Duration = Duration::from_millis(50);
+
+/// How often a shard looks for holds past their deadline and decisions that nobody acknowledged.
+pub const RECOVERY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How old a decision in the outbox is before its shard tells the participants itself: the router does it within
+/// milliseconds when it lives.
+pub const OUTBOX_PATIENCE: Duration = Duration::from_millis(1_000);
+
+/// How long recovery waits for another shard's answer.
+pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Transactions that one round of recovery takes on.
+pub const RECOVERY_BATCH_MAX: usize = 4_096;
+
+/// RocksDB's cache of blocks, for each shard.
+pub const BLOCK_CACHE_BYTES: usize = 128 << 20;
+
+/// RocksDB's own log files that are kept.
+pub const ROCKSDB_LOG_FILES: usize = 4;
+
+/// Messages of one stream that wait for their answers.
+pub const STREAM_IN_FLIGHT_MAX: usize = 1_024;

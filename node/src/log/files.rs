@@ -1,0 +1,109 @@
+//! The names of the log's files, and the few ways in which it touches them.
+
+use super::error::LogError;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Bytes written at a time when a file is filled.
+const FILL_BYTES: usize = 1 << 20;
+
+/// Bytes between syncs when a file is filled: an append that meets a sync of the filling thread waits for some
+/// milliseconds, not for the whole file; and more syncs than that would only make the filling longer, since each of them
+/// also writes the file's new length.
+const FILL_SYNC_BYTES: u64 = 8 << 20;
+
+pub(super) fn segment_path(dir: &Path, sequence: u64) -> PathBuf {
+    dir.join(format!("segment-{sequence:020}.log"))
+}
+
+/// A spare made of segment `number`, or from nothing when that is 0.
+pub(super) fn spare_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("spare-{number:020}.log"))
+}
+
+/// The name of a spare while it is being filled: never used as it is, and removed when the log is opened.
+pub(super) fn unfinished_path(dir: &Path) -> PathBuf {
+    dir.join("spare.tmp")
+}
+
+/// The log's files in a directory, by number, sorted.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) segments: Vec<u64>,
+    pub(super) spares: Vec<u64>,
+}
+
+/// Lists the directory. Names that are not the log's are ignored.
+pub(super) fn list(dir: &Path) -> Result<Listing, LogError> {
+    let mut listing = Listing::default();
+    for entry in fs::read_dir(dir).map_err(LogError::io("list", dir))? {
+        let name = entry.map_err(LogError::io("list", dir))?.file_name();
+        let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".log")) else { continue };
+        let number = |prefix| stem.strip_prefix(prefix).filter(|digits| digits.len() == 20)?.parse().ok();
+        if let Some(sequence) = number("segment-") {
+            listing.segments.push(sequence);
+        } else if let Some(spare) = number("spare-") {
+            listing.spares.push(spare);
+        }
+    }
+    listing.segments.sort_unstable();
+    listing.spares.sort_unstable();
+    Ok(listing)
+}
+
+/// Makes the directory and its parents, durably.
+pub(super) fn create_dir(dir: &Path) -> Result<(), LogError> {
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    fs::create_dir_all(dir).map_err(LogError::io("create", dir))?;
+    for parent in missing.iter().filter_map(|path| path.parent()) {
+        sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    }
+    sync_dir(dir)
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), LogError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(LogError::io("sync the directory", dir))
+}
+
+pub(super) fn open(path: &Path) -> Result<File, LogError> {
+    OpenOptions::new().read(true).write(true).open(path).map_err(LogError::io("open", path))
+}
+
+pub(super) fn rename(dir: &Path, from: &Path, to: &Path) -> Result<(), LogError> {
+    fs::rename(from, to).map_err(LogError::io("rename", from))?;
+    sync_dir(dir)
+}
+
+pub(super) fn remove(path: &Path) -> Result<(), LogError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LogError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a spare of `bytes` zeros, every block of it written and synced. Gives up, without an error, when `stop` is set.
+pub(super) fn create_spare(dir: &Path, bytes: u64, stop: &AtomicBool) -> Result<Option<PathBuf>, LogError> {
+    let unfinished = unfinished_path(dir);
+    let mut file = File::create(&unfinished).map_err(LogError::io("create", &unfinished))?;
+    let zeros = vec![0; FILL_BYTES.min(usize::try_from(bytes).unwrap_or(FILL_BYTES))];
+    let mut left = bytes;
+    while left > 0 {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let some = usize::try_from(left).map_or(zeros.len(), |left| left.min(zeros.len()));
+        file.write_all(&zeros[..some]).map_err(LogError::io("fill", &unfinished))?;
+        left -= some as u64;
+        if left.is_multiple_of(FILL_SYNC_BYTES) {
+            file.sync_data().map_err(LogError::io("sync", &unfinished))?;
+        }
+    }
+    file.sync_all().map_err(LogError::io("sync", &unfinished))?;
+    let spare = spare_path(dir, 0);
+    rename(dir, &unfinished, &spare)?;
+    Ok(Some(spare))
+}

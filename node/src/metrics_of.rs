@@ -1,0 +1,80 @@
+//! A shard's metrics. Names and labels are listed in docs/OPERATIONS.md.
+
+use std::collections::HashMap;
+
+use crest_ledger::TransferStatus;
+use crest_ledger::txn::EventResult;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+/// Handles, so that the executor looks nothing up.
+pub(crate) struct ShardMetrics {
+    shard: String,
+    pub(crate) queue_depth: Gauge,
+    pub(crate) queue_wait: Histogram,
+    pub(crate) group_events: Histogram,
+    pub(crate) apply: Histogram,
+    pub(crate) holds: Gauge,
+    pub(crate) hold_age: Gauge,
+    pub(crate) outbox: Gauge,
+    pub(crate) records_in_memory: Gauge,
+    pub(crate) aborted: Counter,
+    results: HashMap<(bool, u8), Counter>,
+    commands: HashMap<&'static str, (Counter, Counter)>,
+}
+
+impl ShardMetrics {
+    pub(crate) fn new(shard: u32) -> Self {
+        let shard = shard.to_string();
+        let labels = [("shard", shard.clone())];
+        Self {
+            queue_depth: gauge!("crest_queue_depth", &labels),
+            queue_wait: histogram!("crest_queue_wait_seconds", &labels),
+            group_events: histogram!("crest_group_events", &labels),
+            apply: histogram!("crest_apply_seconds", &labels),
+            holds: gauge!("crest_holds", &labels),
+            hold_age: gauge!("crest_hold_age_seconds", &labels),
+            outbox: gauge!("crest_outbox", &labels),
+            records_in_memory: gauge!("crest_records_in_memory", &labels),
+            aborted: counter!("crest_attempts_aborted_total", &labels),
+            results: HashMap::new(),
+            commands: HashMap::new(),
+            shard,
+        }
+    }
+
+    /// Counts a command and the events in it.
+    pub(crate) fn commands(&mut self, name: &'static str, events: usize) {
+        let shard = &self.shard;
+        let (commands, all) = self.commands.entry(name).or_insert_with(|| {
+            let labels = [("shard", shard.clone()), ("command", name.to_owned())];
+            (counter!("crest_commands_total", &labels), counter!("crest_command_events_total", &labels))
+        });
+        commands.increment(1);
+        all.increment(events as u64);
+    }
+
+    /// Counts the result of a local event.
+    pub(crate) fn local(&mut self, status: u8) {
+        self.result(false, status, 1);
+    }
+
+    /// Counts the events of a cross-shard transaction, where it was decided.
+    pub(crate) fn decided(&mut self, status: u8, events: usize) {
+        self.result(true, status, events);
+    }
+
+    fn result(&mut self, cross_shard: bool, status: u8, events: usize) {
+        let shard = &self.shard;
+        let counter = self.results.entry((cross_shard, status)).or_insert_with(|| {
+            let name = match TransferStatus::from_number(status) {
+                Some(s) => s.name(),
+                None if status == EventResult::BLOCKED => "blocked",
+                None => "unknown",
+            };
+            let scope = if cross_shard { "cross_shard" } else { "local" };
+            let labels = [("shard", shard.clone()), ("scope", scope.to_owned()), ("result", name.to_owned())];
+            counter!("crest_events_total", &labels)
+        });
+        counter.increment(events as u64);
+    }
+}

@@ -1,0 +1,121 @@
+//! Recovery: what routers left half-way is ended by the shards themselves.
+//!
+//! A holder whose hold is past its deadline asks the decider, and does what it answers. A decider tells the participants
+//! what it decided until each of them has acknowledged. Both are idempotent, so it does not matter who else tries.
+
+use std::collections::BTreeMap;
+
+use crest_ledger::command::{Answer, Command};
+use crest_ledger::txn::{Outcome, ShardId, TxnId};
+use crest_ledger::wire::{Request, Response};
+use crest_link::{LinkError, Links, ShardLink};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::executor::InDoubt;
+use crate::limits;
+use crate::node::NodeHandle;
+
+/// Looks after one shard's holds and decisions until the shard ends.
+pub async fn run(node: NodeHandle, links: Links) {
+    let mut turns = interval(limits::RECOVERY_INTERVAL);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let recovered = metrics::counter!("crest_recovered_total", "shard" => node.shard().to_string());
+    loop {
+        tokio::select! {
+            _ = node.ended() => return,
+            _ = turns.tick() => {}
+        }
+        let Some(in_doubt) = node.in_doubt().await else { continue };
+        let count = in_doubt.holds.len() + in_doubt.decisions.len();
+        if count == 0 {
+            continue;
+        }
+        recovered.increment(count as u64);
+        tracing::warn!(
+            shard = node.shard(),
+            holds = in_doubt.holds.len(),
+            decisions = in_doubt.decisions.len(),
+            "ending transfers that their router left half-way"
+        );
+        if let Err(e) = turn(&node, &links, in_doubt).await {
+            tracing::warn!(shard = node.shard(), why = %e, "recovery goes on later");
+        }
+    }
+}
+
+async fn turn(node: &NodeHandle, links: &Links, in_doubt: InDoubt) -> Result<(), LinkError> {
+    let mut failed = Ok(());
+    for (decider, txns) in group(in_doubt.holds.into_iter().map(|(txn, decider)| (decider, txn))) {
+        if let Err(e) = ask(node, links, decider, txns).await {
+            failed = Err(e);
+        }
+    }
+    let told = in_doubt.decisions.into_iter().flat_map(|(txn, decision)| {
+        let outcome = decision.outcome;
+        decision.waiting_for.into_iter().map(move |shard| (shard, (txn, outcome.clone())))
+    });
+    for (participant, ends) in group(told) {
+        if let Err(e) = tell(node, links, participant, ends).await {
+            failed = Err(e);
+        }
+    }
+    failed
+}
+
+/// Asks a decider, which aborts what it does not know; then ends the holds here, and lets the decider forget.
+async fn ask(node: &NodeHandle, links: &Links, decider: ShardId, txns: Vec<TxnId>) -> Result<(), LinkError> {
+    let answers = call(node, links, decider, vec![Command::Recover(true, txns.clone())]).await?;
+    let Some(Answer::Outcomes(outcomes)) = answers.into_iter().next() else {
+        return Err(LinkError::Unknown { shard: decider, why: "an answer to another question".to_owned() });
+    };
+    let ends: Vec<(TxnId, Outcome)> = txns.into_iter().zip(outcomes).filter_map(|(t, o)| Some((t, o?))).collect();
+    let done = ends.iter().map(|(txn, _)| *txn).collect();
+    call(node, links, node.shard(), vec![Command::Finish(ends)]).await?;
+    call(node, links, decider, vec![Command::Acknowledge(node.shard(), done)]).await?;
+    Ok(())
+}
+
+/// Tells a participant what was decided here; then it leaves the outbox.
+async fn tell(
+    node: &NodeHandle,
+    links: &Links,
+    participant: ShardId,
+    ends: Vec<(TxnId, Outcome)>,
+) -> Result<(), LinkError> {
+    let done = ends.iter().map(|(txn, _)| *txn).collect();
+    call(node, links, participant, vec![Command::Finish(ends)]).await?;
+    call(node, links, node.shard(), vec![Command::Acknowledge(participant, done)]).await?;
+    Ok(())
+}
+
+async fn call(
+    node: &NodeHandle,
+    links: &Links,
+    shard: ShardId,
+    commands: Vec<Command>,
+) -> Result<Vec<Answer>, LinkError> {
+    let request = Request::Commands(commands);
+    let answering = if shard == node.shard() {
+        node.send(request)
+    } else {
+        let unknown = || LinkError::Refused { shard, why: "the slot map has no such shard".to_owned() };
+        links.find(shard).ok_or_else(unknown)?.send(request)
+    };
+    let why = || format!("nothing within {:?}", limits::RECOVERY_TIMEOUT);
+    match timeout(limits::RECOVERY_TIMEOUT, answering).await {
+        Ok(Ok(Response::Answers(answers))) => Ok(answers),
+        Ok(Ok(Response::Query(_))) => {
+            Err(LinkError::Unknown { shard, why: "an answer to another question".to_owned() })
+        }
+        Ok(Err(e)) => Err(e),
+        Err(_) => Err(LinkError::Unknown { shard, why: why() }),
+    }
+}
+
+fn group<T>(items: impl Iterator<Item = (ShardId, T)>) -> BTreeMap<ShardId, Vec<T>> {
+    let mut groups: BTreeMap<ShardId, Vec<T>> = BTreeMap::new();
+    for (shard, item) in items {
+        groups.entry(shard).or_default().push(item);
+    }
+    groups
+}

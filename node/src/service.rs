@@ -1,0 +1,103 @@
+//! The shard's gRPC service: routers and other shards speak to it over long-lived streams.
+
+use std::pin::Pin;
+
+use crest_ledger::wire::Request as ShardCall;
+use crest_link::grpc::MESSAGE_BYTES_MAX;
+use crest_link::{LinkError, ShardLink};
+use crest_proto::internal::shard_server::{Shard, ShardServer};
+use crest_proto::internal::{ShardRequest, ShardResponse};
+use futures_util::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::limits;
+use crate::node::NodeHandle;
+
+/// Serves one shard.
+pub struct ShardService {
+    node: NodeHandle,
+    epoch: u64,
+}
+
+impl ShardService {
+    /// The service for a running shard, at the epoch of its slot map.
+    pub fn server(node: NodeHandle, epoch: u64) -> ShardServer<Self> {
+        ShardServer::new(Self { node, epoch })
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Queues one request. Requests of a stream are queued in their order; answers go out as they come.
+    fn begin(&self, message: ShardRequest) -> impl Future<Output = ShardResponse> + Send + use<> {
+        let correlation = message.correlation;
+        let started = self.check(&message).and_then(|()| {
+            let call = ShardCall::unpack(&message.body).map_err(|e| Status::invalid_argument(e.to_string()))?;
+            Ok(self.node.send(call))
+        });
+        async move {
+            let failed = |code: tonic::Code, error: String| ShardResponse {
+                correlation,
+                body: Default::default(),
+                error_code: code as i32,
+                error,
+            };
+            match started {
+                Err(status) => failed(status.code(), status.message().to_owned()),
+                Ok(answering) => match answering.await {
+                    Ok(response) => {
+                        let body = response.pack().into();
+                        ShardResponse { correlation, body, error_code: 0, error: String::new() }
+                    }
+                    Err(LinkError::Refused { why, .. }) => failed(tonic::Code::ResourceExhausted, why),
+                    Err(LinkError::Unknown { why, .. }) => failed(tonic::Code::Unavailable, why),
+                },
+            }
+        }
+    }
+
+    fn check(&self, message: &ShardRequest) -> Result<(), Status> {
+        if message.shard != self.node.shard() {
+            return Err(Status::resource_exhausted(format!(
+                "this is shard {}, not {}: the sender's cluster file has a wrong address",
+                self.node.shard(),
+                message.shard
+            )));
+        }
+        if message.epoch != self.epoch {
+            return Err(Status::resource_exhausted(format!(
+                "the slot map here is of epoch {}, the sender's of {}: give both the same cluster file",
+                self.epoch, message.epoch
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl Shard for ShardService {
+    type ExchangeStream = Pin<Box<dyn Stream<Item = Result<ShardResponse, Status>> + Send>>;
+
+    async fn exchange(
+        &self,
+        request: Request<Streaming<ShardRequest>>,
+    ) -> Result<Response<Self::ExchangeStream>, Status> {
+        let mut incoming = request.into_inner();
+        let (answers, outgoing) = mpsc::channel(limits::STREAM_IN_FLIGHT_MAX);
+        let service = Self { node: self.node.clone(), epoch: self.epoch };
+        tokio::spawn(async move {
+            let places = std::sync::Arc::new(tokio::sync::Semaphore::new(limits::STREAM_IN_FLIGHT_MAX));
+            while let Some(Ok(message)) = incoming.next().await {
+                let Ok(place) = places.clone().acquire_owned().await else { break };
+                let answer = service.begin(message);
+                let answers = answers.clone();
+                tokio::spawn(async move {
+                    let _ = answers.send(Ok(answer.await)).await;
+                    drop(place);
+                });
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
+}

@@ -1,0 +1,119 @@
+//! The one file that knows key bytes. Keys are big-endian, so that their order is that of their numbers.
+//!
+//! Registry of prefixes; a retired one is never used again:
+//!
+//! | prefix | key | value |
+//! |---|---|---|
+//! | 0x01 | name of the entry | the shard's identity, version, applied position, numbers |
+//! | 0x02 | slot, account id | account |
+//! | 0x03 | timestamp | id of the account created then |
+//! | 0x04 | transfer id | timestamp, state |
+//! | 0x05 | timestamp | transfer or expiry |
+//! | 0x06 | slot, account id, timestamp | nothing, or the balances after it |
+//! | 0x07 | expiry, transfer id | nothing |
+//! | 0x08 | transaction | hold |
+//! | 0x09 | transaction | decision in the outbox |
+//! | 0x0a | transaction | abort tombstone |
+
+use crest_ledger::Timestamp;
+use crest_ledger::txn::TxnId;
+use crest_topology::slot_of;
+
+pub(crate) const META: u8 = 0x01;
+pub(crate) const ACCOUNT: u8 = 0x02;
+pub(crate) const ACCOUNT_TIME: u8 = 0x03;
+pub(crate) const TRANSFER_ID: u8 = 0x04;
+pub(crate) const TRANSFER: u8 = 0x05;
+pub(crate) const HISTORY: u8 = 0x06;
+pub(crate) const EXPIRY: u8 = 0x07;
+pub(crate) const HOLD: u8 = 0x08;
+pub(crate) const OUTBOX: u8 = 0x09;
+pub(crate) const TOMBSTONE: u8 = 0x0a;
+
+pub(crate) type Key = Vec<u8>;
+
+/// The entry that holds identity and position.
+pub(crate) fn meta(name: &str) -> Key {
+    [&[META], name.as_bytes()].concat()
+}
+
+pub(crate) fn account(id: u128) -> Key {
+    [&[ACCOUNT][..], &slot_of(id).to_be_bytes(), &id.to_be_bytes()].concat()
+}
+
+pub(crate) fn account_time(at: Timestamp) -> Key {
+    [&[ACCOUNT_TIME][..], &at.to_be_bytes()].concat()
+}
+
+pub(crate) fn transfer_id(id: u128) -> Key {
+    [&[TRANSFER_ID][..], &id.to_be_bytes()].concat()
+}
+
+pub(crate) fn transfer(at: Timestamp) -> Key {
+    [&[TRANSFER][..], &at.to_be_bytes()].concat()
+}
+
+pub(crate) fn history(account_id: u128, at: Timestamp) -> Key {
+    [&[HISTORY][..], &slot_of(account_id).to_be_bytes(), &account_id.to_be_bytes(), &at.to_be_bytes()].concat()
+}
+
+pub(crate) fn expiry(at: Timestamp, id: u128) -> Key {
+    [&[EXPIRY][..], &at.to_be_bytes(), &id.to_be_bytes()].concat()
+}
+
+/// `table` is one of `HOLD`, `OUTBOX`, `TOMBSTONE`.
+pub(crate) fn txn(table: u8, txn: &TxnId) -> Key {
+    [&[table][..], &txn.first_id.to_be_bytes(), &txn.attempt.to_be_bytes()].concat()
+}
+
+/// The timestamp at the end of a key of `ACCOUNT_TIME`, `TRANSFER` or `HISTORY`.
+pub(crate) fn timestamp_of(key: &[u8]) -> Option<Timestamp> {
+    Some(u64::from_be_bytes(*key.last_chunk()?))
+}
+
+/// The timestamp and id of a key of `EXPIRY`.
+pub(crate) fn expiry_of(key: &[u8]) -> Option<(Timestamp, u128)> {
+    let (at, id) = key.strip_prefix(&[EXPIRY])?.split_first_chunk()?;
+    Some((u64::from_be_bytes(*at), u128::from_be_bytes(*id.first_chunk()?)))
+}
+
+/// The transaction of a key of `HOLD`, `OUTBOX` or `TOMBSTONE`.
+pub(crate) fn txn_of(key: &[u8]) -> Option<TxnId> {
+    let (first, attempt) = key.get(1..)?.split_first_chunk()?;
+    Some(TxnId { first_id: u128::from_be_bytes(*first), attempt: u64::from_be_bytes(*attempt.first_chunk()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_golden_bytes() {
+        let hex = |k: Key| k.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let slot = format!("{:04x}", slot_of(7));
+        assert_eq!(hex(meta("id")), "016964");
+        assert_eq!(hex(account(7)), format!("02{slot}00000000000000000000000000000007"));
+        assert_eq!(hex(account_time(9)), "030000000000000009");
+        assert_eq!(hex(transfer_id(1)), "0400000000000000000000000000000001");
+        assert_eq!(hex(transfer(256)), "050000000000000100");
+        assert_eq!(hex(history(7, 9)), format!("06{slot}000000000000000000000000000000070000000000000009"));
+        assert_eq!(hex(expiry(9, 1)), "07000000000000000900000000000000000000000000000001");
+        let id = TxnId { first_id: 2, attempt: 3 };
+        assert_eq!(hex(txn(HOLD, &id)), "08000000000000000000000000000000020000000000000003");
+    }
+
+    #[test]
+    fn keys_tell_what_they_were_made_of() {
+        assert_eq!(timestamp_of(&history(7, 99)), Some(99));
+        assert_eq!(expiry_of(&expiry(99, 5)), Some((99, 5)));
+        let id = TxnId { first_id: 2, attempt: 3 };
+        assert_eq!(txn_of(&txn(OUTBOX, &id)), Some(id));
+        assert_eq!(expiry_of(&[EXPIRY, 1]), None);
+    }
+
+    #[test]
+    fn the_order_of_keys_is_the_order_of_time() {
+        assert!(history(7, 255) < history(7, 256));
+        assert!(transfer(1 << 40) > transfer((1 << 40) - 1));
+    }
+}

@@ -1,0 +1,143 @@
+//! The second phase: the decider checks its own side and decides; then everybody is told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crest_ledger::command::{Answer, Command, DecideRequest};
+use crest_ledger::txn::{Decided, EventResult, Outcome, ShardId};
+use crest_ledger::verbs::create::chain_results;
+
+use super::prepare::Attempt;
+use super::round::{Wave, unexpected};
+use super::{Drive, jittered};
+use crate::error::RouterError;
+use crate::finisher::End;
+use crate::limits;
+
+impl Drive<'_> {
+    /// Has the attempts decided. Those that were blocked go to `blocked`, their holds released.
+    pub(super) async fn decide(
+        &mut self,
+        attempts: Vec<Attempt>,
+        blocked: &mut Vec<usize>,
+    ) -> Result<(), RouterError> {
+        let (gave_up, mut todo): (Vec<Attempt>, Vec<Attempt>) = attempts.into_iter().partition(|a| a.blocked);
+        let mut give_up = gave_up;
+        let mut pause = limits::BLOCKED_PAUSE_MIN;
+        for _ in 0..limits::DECIDE_TRIES {
+            if todo.is_empty() {
+                break;
+            }
+            todo = self.decide_once(todo, &mut give_up).await?;
+            if !todo.is_empty() {
+                tokio::time::sleep(jittered(pause)).await;
+                pause = (pause * 2).min(Duration::from_millis(10));
+            }
+        }
+        give_up.extend(todo);
+        blocked.extend(give_up.iter().map(|a| a.unit));
+        self.abort(give_up).await
+    }
+
+    /// Sends all decides, one message a decider. Returns the attempts whose decider was blocked.
+    async fn decide_once(
+        &mut self,
+        attempts: Vec<Attempt>,
+        give_up: &mut Vec<Attempt>,
+    ) -> Result<Vec<Attempt>, RouterError> {
+        let mut requests: BTreeMap<ShardId, Vec<DecideRequest>> = BTreeMap::new();
+        let mut order: BTreeMap<ShardId, Vec<Attempt>> = BTreeMap::new();
+        for attempt in attempts {
+            requests.entry(attempt.decider).or_default().push(self.decide_request(&attempt));
+            order.entry(attempt.decider).or_default().push(attempt);
+        }
+        let mut wave = Wave::default();
+        for (shard, requests) in requests {
+            wave.add(shard, Command::Decide(requests));
+        }
+        let mut answers = self.send(wave).await?;
+        let mut again = Vec::new();
+        for (shard, attempts) in order {
+            let Some(Answer::Decided(decided)) = answers.take(shard) else { return Err(unexpected(shard)) };
+            if decided.len() != attempts.len() {
+                return Err(unexpected(shard));
+            }
+            for (attempt, decided) in attempts.into_iter().zip(decided) {
+                match decided {
+                    Decided::Blocked => again.push(attempt),
+                    Decided::Refused { refusal, .. } if refusal.status == EventResult::INCOMPLETE => {
+                        give_up.push(attempt);
+                    }
+                    Decided::Aborted => give_up.push(attempt),
+                    Decided::Committed(commits) => {
+                        let unit = &self.units[attempt.unit];
+                        for (slot, commit) in self.results[unit.start..].iter_mut().zip(&commits) {
+                            *slot = EventResult { status: EventResult::CREATED, timestamp: commit.timestamp };
+                        }
+                        self.end(&attempt, &attempt.held, &Outcome::Committed(commits));
+                    }
+                    Decided::Refused { refusal, burned_id } => {
+                        let result = EventResult { status: refusal.status, timestamp: refusal.timestamp };
+                        self.refuse(&attempt, usize::from(refusal.index), result);
+                        // Those that hold are released; a failed id is to be remembered by everybody.
+                        let told = if burned_id == 0 { &attempt.held } else { &attempt.participants };
+                        self.end(&attempt, told, &Outcome::Released { burned_id });
+                    }
+                }
+            }
+        }
+        Ok(again)
+    }
+
+    fn decide_request(&self, attempt: &Attempt) -> DecideRequest {
+        let unit = &self.units[attempt.unit];
+        let events = &self.events[unit.start..unit.start + unit.len];
+        DecideRequest {
+            txn: attempt.txn,
+            participants: attempt.held.iter().copied().filter(|s| *s != attempt.decider).collect(),
+            events: events.iter().zip(&attempt.amounts).map(|(e, amount)| (e.id(), *amount)).collect(),
+            steps: self.steps(unit, attempt.decider, &attempt.amounts),
+            refusals: attempt.refusals.clone(),
+            prepared_at: attempt.prepared_at,
+            clock: attempt.clock,
+            commit_before: attempt.commit_before,
+        }
+    }
+
+    fn refuse(&mut self, attempt: &Attempt, culprit: usize, result: EventResult) {
+        let unit = &self.units[attempt.unit];
+        let slots = unit.start..unit.start + unit.len;
+        if unit.len == 1 {
+            self.results[unit.start] = result;
+            return;
+        }
+        let events = &self.events[slots.clone()];
+        let steps: Vec<_> = events.iter().enumerate().filter_map(|(i, e)| e.step(e.homes.0, i, 0)).collect();
+        for (slot, result) in self.results[slots].iter_mut().zip(chain_results(&steps, culprit, result)) {
+            *slot = result;
+        }
+    }
+
+    fn end(&mut self, attempt: &Attempt, told: &[ShardId], outcome: &Outcome) {
+        let (decider, txn) = (attempt.decider, attempt.txn);
+        let told = told.iter().filter(|s| **s != decider);
+        self.ends.extend(told.map(|s| End { participant: *s, decider, txn, outcome: outcome.clone() }));
+    }
+
+    /// Gives attempts up: the decider first records that they never commit, then the holds are released.
+    async fn abort(&mut self, attempts: Vec<Attempt>) -> Result<(), RouterError> {
+        let mut txns: BTreeMap<ShardId, Vec<_>> = BTreeMap::new();
+        for attempt in attempts.iter().filter(|a| !a.held.is_empty()) {
+            txns.entry(attempt.decider).or_default().push(attempt.txn);
+        }
+        let mut wave = Wave::default();
+        for (shard, txns) in txns {
+            wave.add(shard, Command::Recover(true, txns));
+        }
+        self.send(wave).await?;
+        for attempt in &attempts {
+            self.end(attempt, &attempt.held, &Outcome::Released { burned_id: 0 });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Driving a request through the shards: local events in one message, the others by two-phase commit.
+//!
+//! The router is not part of the truth. Whatever it has begun, the shards end without it; so it may stop at any line.
+
+mod decide;
+mod prepare;
+mod round;
+
+use std::time::Instant;
+
+use crest_ledger::txn::EventResult;
+use crest_link::Links;
+
+use crate::error::RouterError;
+use crate::finisher::Finisher;
+use crate::limits;
+use crate::place::{Placed, Unit};
+
+/// What it takes to drive requests.
+#[derive(Clone)]
+pub(crate) struct Driver {
+    pub(crate) links: Links,
+    pub(crate) finisher: Finisher,
+    pub(crate) blocked: metrics::Counter,
+    pub(crate) attempts: metrics::Counter,
+}
+
+/// One request on its way.
+pub(crate) struct Drive<'a> {
+    pub(crate) driver: &'a Driver,
+    pub(crate) events: &'a [Placed],
+    pub(crate) units: &'a [Unit],
+    pub(crate) results: Vec<EventResult>,
+    /// Ends of transactions that the next message to a shard has to carry first, so that what follows sees them.
+    ends: Vec<crate::finisher::End>,
+    began: Instant,
+    /// Whether anything was sent that may have been applied.
+    sent: bool,
+}
+
+impl Driver {
+    /// Works on a request level by level. One result for each event.
+    ///
+    /// # Errors
+    /// When a shard does not answer, or what stands in the way does not end in time.
+    pub(crate) async fn run(
+        &self,
+        events: &[Placed],
+        units: &[Unit],
+        levels: Vec<Vec<usize>>,
+    ) -> Result<Vec<EventResult>, RouterError> {
+        let mut drive = Drive {
+            driver: self,
+            events,
+            units,
+            results: vec![EventResult::blocked(); events.len()],
+            ends: Vec::new(),
+            began: Instant::now(),
+            sent: false,
+        };
+        for level in levels {
+            drive.level(level).await?;
+        }
+        self.finisher.finish(std::mem::take(&mut drive.ends));
+        Ok(drive.results)
+    }
+}
+
+impl Drive<'_> {
+    /// Works on the units of one level until each has its answer.
+    async fn level(&mut self, level: Vec<usize>) -> Result<(), RouterError> {
+        let mut todo = level;
+        let mut pause = limits::BLOCKED_PAUSE_MIN;
+        loop {
+            todo = match self.round(&todo).await {
+                Ok(blocked) => blocked,
+                Err(e) => {
+                    self.driver.finisher.finish(std::mem::take(&mut self.ends));
+                    return Err(if self.sent { e.after_sending() } else { e });
+                }
+            };
+            if todo.is_empty() {
+                return Ok(());
+            }
+            self.driver.blocked.increment(todo.len() as u64);
+            // What is in the way may be a transaction of this very request that was given up: end it first.
+            self.driver.finisher.finish(std::mem::take(&mut self.ends));
+            if self.began.elapsed() > limits::REQUEST_TIMEOUT {
+                let why = format!("{} events wait for other transfers in doubt", todo.len());
+                return Err(RouterError::Unknown(why));
+            }
+            tokio::time::sleep(jittered(pause)).await;
+            pause = (pause * 2).min(limits::BLOCKED_PAUSE_MAX);
+        }
+    }
+}
+
+/// Between half and all of a pause, so that two routers that are in each other's way do not stay in step.
+fn jittered(pause: std::time::Duration) -> std::time::Duration {
+    pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
+}

@@ -1,0 +1,112 @@
+//! What a router remembers because it never changes: the flags of accounts, and the accounts of transfers.
+//!
+//! It is knowledge, not state: any of it may be forgotten at any time.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crest_ledger::wire::{Query, QueryAnswer, Request, Response};
+use crest_ledger::{AccountFlags, Transfer};
+use crest_link::Links;
+use futures_util::future::join_all;
+
+use crate::error::RouterError;
+use crate::limits;
+
+/// The memory.
+#[derive(Default)]
+pub(crate) struct Known {
+    flags: Mutex<HashMap<u128, AccountFlags>>,
+    accounts_of: Mutex<HashMap<u128, (u128, u128)>>,
+}
+
+impl Known {
+    /// The flags of those of `ids` that exist. (`closed` is today's, and not to be relied on.)
+    pub(crate) async fn flags(
+        &self,
+        links: &Links,
+        ids: Vec<u128>,
+    ) -> Result<HashMap<u128, AccountFlags>, RouterError> {
+        let mut found = HashMap::new();
+        let mut asked: HashMap<u32, Vec<u128>> = HashMap::new();
+        {
+            let known = lock(&self.flags);
+            for id in ids {
+                match known.get(&id) {
+                    Some(flags) => {
+                        found.insert(id, *flags);
+                    }
+                    None => asked.entry(links.map().shard_of(id)).or_default().push(id),
+                }
+            }
+        }
+        let answers = asked.into_iter().map(|(shard, ids)| links.to(shard).send(query(Query::KnownAccounts(ids))));
+        for answer in join_all(answers).await {
+            if let Response::Query(QueryAnswer::Accounts(accounts, _)) = answer? {
+                let mut known = lock(&self.flags);
+                make_room(&mut known);
+                for account in accounts {
+                    known.insert(account.id, account.flags);
+                    found.insert(account.id, account.flags);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The accounts of the transfers that posts and voids among `transfers` speak of: the pending ones, and they
+    /// themselves when they exist.
+    pub(crate) async fn resolved_accounts(
+        &self,
+        links: &Links,
+        transfers: &[Transfer],
+    ) -> Result<HashMap<u128, (u128, u128)>, RouterError> {
+        let mut found = HashMap::new();
+        let mut asked = Vec::new();
+        {
+            let known = lock(&self.accounts_of);
+            for t in transfers.iter().filter(|t| t.resolves()) {
+                for id in [t.pending_id, t.id] {
+                    match known.get(&id) {
+                        Some(accounts) => {
+                            found.insert(id, *accounts);
+                        }
+                        None if id != 0 => asked.push(id),
+                        None => {}
+                    }
+                }
+            }
+        }
+        if asked.is_empty() {
+            return Ok(found);
+        }
+        let shards = links.map().shards();
+        let answers = shards.iter().map(|shard| links.to(*shard).send(query(Query::Pending(asked.clone()))));
+        for answer in join_all(answers).await {
+            if let Response::Query(QueryAnswer::Pending(rows)) = answer? {
+                let mut known = lock(&self.accounts_of);
+                make_room(&mut known);
+                for t in rows {
+                    let accounts = (t.debit_account_id, t.credit_account_id);
+                    known.insert(t.id, accounts);
+                    found.insert(t.id, accounts);
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+pub(crate) fn query(query: Query) -> Request {
+    Request::Query(query)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn make_room<V>(map: &mut HashMap<u128, V>) {
+    if map.len() >= limits::KNOWN_MAX {
+        map.clear();
+    }
+}

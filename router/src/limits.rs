@@ -1,0 +1,35 @@
+//! Every bound of a router, with its arithmetic.
+
+use std::time::Duration;
+
+/// Requests that are worked on at a time; more are refused with RESOURCE_EXHAUSTED, and nothing of them is applied.
+pub const REQUESTS_MAX: usize = 16_384;
+
+/// Events of all those requests: 128 full batches, 128 MiB of records.
+pub const EVENTS_MAX: usize = 128 * crest_ledger::limits::BATCH_EVENTS_MAX;
+
+/// Requests of one stream that are worked on side by side.
+pub const STREAM_REQUESTS_MAX: usize = 64;
+
+/// A message from a client: 8,190 transfers take at most some 170 bytes each as protobuf, 1.4 MB.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// How long a request may take before its outcome is reported as unknown. More than the 5 s in which a transfer in doubt
+/// ends by itself.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The first pause before something that was blocked is tried again; it doubles up to the next one.
+pub const BLOCKED_PAUSE_MIN: Duration = Duration::from_micros(300);
+
+/// The longest pause between two tries.
+pub const BLOCKED_PAUSE_MAX: Duration = Duration::from_millis(30);
+
+/// How often a decide that is blocked is sent again while the holds stand. Two transactions may wait for each other's
+/// holds: then one of them has to give up and start again.
+pub const DECIDE_TRIES: u32 = 6;
+
+/// Facts about accounts and pending transfers that a router remembers: they never change. About 64 bytes each.
+pub const KNOWN_MAX: usize = 262_144;
+
+/// Finishes and acknowledgements that wait for one shard. Beyond it they are dropped: recovery does them.
+pub const FINISHES_MAX: usize = 262_144;

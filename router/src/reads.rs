@@ -1,0 +1,212 @@
+//! Reading over all shards, at one instant.
+
+use std::collections::HashMap;
+
+use crest_ledger::txn::ShardId;
+use crest_ledger::wire::{Query, QueryAnswer, Request, Response, ShardStatus};
+use crest_ledger::{Account, AccountBalance, AccountFilter, QueryFilter, Timestamp, Transfer};
+use crest_link::LinkError;
+use futures_util::future::join_all;
+
+use crate::error::RouterError;
+use crate::router::Router;
+
+/// A page of rows, and the timestamp after which the next one goes on.
+pub type Page<T> = (Vec<T>, Option<Timestamp>);
+
+impl Router {
+    /// The accounts with these ids, in the order asked, and the instant that their balances are of.
+    ///
+    /// # Errors
+    /// When a shard does not answer; reading again is always safe.
+    pub async fn lookup_accounts(&self, ids: &[u128]) -> Result<(Vec<Account>, Timestamp), RouterError> {
+        let mut by_shard: HashMap<ShardId, Vec<u128>> = HashMap::new();
+        for id in ids {
+            by_shard.entry(self.links.map().shard_of(*id)).or_default().push(*id);
+        }
+        let shards: Vec<ShardId> = by_shard.keys().copied().collect();
+        let at = self.one_instant(&shards).await?;
+        let queries = by_shard.into_iter().map(|(shard, ids)| (shard, Query::Accounts(at, ids)));
+        let mut found = HashMap::new();
+        for answer in self.ask(queries).await? {
+            if let QueryAnswer::Accounts(accounts, _) = answer {
+                found.extend(accounts.into_iter().map(|a| (a.id, a)));
+            }
+        }
+        Ok((ids.iter().filter_map(|id| found.get(id).copied()).collect(), at))
+    }
+
+    /// The transfers with these ids, in the order asked.
+    ///
+    /// # Errors
+    /// As of [`Router::lookup_accounts`].
+    pub async fn lookup_transfers(&self, ids: &[u128]) -> Result<Vec<Transfer>, RouterError> {
+        let shards = self.links.map().shards().to_vec();
+        let at = self.one_instant(&shards).await?;
+        let mut found = HashMap::new();
+        for answer in self.ask(shards.into_iter().map(|s| (s, Query::Transfers(at, ids.to_vec())))).await? {
+            if let QueryAnswer::Transfers(rows, _) = answer {
+                found.extend(rows.into_iter().map(|t| (t.id, t)));
+            }
+        }
+        Ok(ids.iter().filter_map(|id| found.get(id).copied()).collect())
+    }
+
+    /// A page of one account's transfers.
+    ///
+    /// # Errors
+    /// As of [`Router::lookup_accounts`].
+    pub async fn account_transfers(&self, filter: AccountFilter) -> Result<Page<Transfer>, RouterError> {
+        let shard = self.links.map().shard_of(filter.account_id);
+        match self.ask([(shard, Query::AccountTransfers(0, filter))]).await?.pop() {
+            Some(QueryAnswer::Transfers(rows, next)) => Ok((rows, next)),
+            _ => Err(crate::reads::other_answer(shard)),
+        }
+    }
+
+    /// A page of one account's balances.
+    ///
+    /// # Errors
+    /// As of [`Router::lookup_accounts`].
+    pub async fn account_balances(&self, filter: AccountFilter) -> Result<Page<AccountBalance>, RouterError> {
+        let shard = self.links.map().shard_of(filter.account_id);
+        match self.ask([(shard, Query::AccountBalances(0, filter))]).await?.pop() {
+            Some(QueryAnswer::Balances(rows, next)) => Ok((rows, next)),
+            _ => Err(crate::reads::other_answer(shard)),
+        }
+    }
+
+    /// A page of the accounts that match.
+    ///
+    /// # Errors
+    /// As of [`Router::lookup_accounts`].
+    pub async fn query_accounts(&self, filter: QueryFilter) -> Result<Page<Account>, RouterError> {
+        let shards = self.links.map().shards().to_vec();
+        let at = self.one_instant(&shards).await?;
+        let answers = self.ask(shards.into_iter().map(|s| (s, Query::QueryAccounts(at, filter)))).await?;
+        let pages = answers.into_iter().filter_map(|answer| match answer {
+            QueryAnswer::Accounts(rows, next) => Some((rows, next)),
+            _ => None,
+        });
+        Ok(merge(pages.collect(), filter.page, |a| a.timestamp))
+    }
+
+    /// A page of the transfers that match; a cross-shard one appears once.
+    ///
+    /// # Errors
+    /// As of [`Router::lookup_accounts`].
+    pub async fn query_transfers(&self, filter: QueryFilter) -> Result<Page<Transfer>, RouterError> {
+        let shards = self.links.map().shards().to_vec();
+        let at = self.one_instant(&shards).await?;
+        let answers = self.ask(shards.into_iter().map(|s| (s, Query::QueryTransfers(at, filter)))).await?;
+        let pages = answers.into_iter().filter_map(|answer| match answer {
+            QueryAnswer::Transfers(rows, next) => Some((rows, next)),
+            _ => None,
+        });
+        Ok(merge(pages.collect(), filter.page, |t| t.timestamp))
+    }
+
+    /// How each shard is, or why it does not say.
+    pub async fn status(&self) -> Vec<(ShardId, String, Result<ShardStatus, LinkError>)> {
+        let shards = self.links.map().shards();
+        let asked = shards.iter().map(|shard| self.links.to(*shard).send(Request::Query(Query::Status)));
+        let answers = join_all(asked).await;
+        let of = |(shard, answer): (&ShardId, Result<Response, LinkError>)| {
+            let status = match answer {
+                Ok(Response::Query(QueryAnswer::Status(status))) => Ok(status),
+                Ok(_) => Err(LinkError::Unknown { shard: *shard, why: "an answer of another kind".to_owned() }),
+                Err(e) => Err(e),
+            };
+            (*shard, self.links.to(*shard).address(), status)
+        };
+        shards.iter().zip(answers).map(of).collect()
+    }
+
+    /// The epoch of the slot map.
+    pub fn epoch(&self) -> u64 {
+        self.links.map().epoch()
+    }
+
+    /// An instant at or above everything that these shards have answered so far, ns. One shard alone may choose its own.
+    pub(crate) async fn one_instant(&self, shards: &[ShardId]) -> Result<Timestamp, RouterError> {
+        if shards.len() == 1 && self.links.map().shards().len() == 1 {
+            return Ok(0);
+        }
+        let mut at = 0;
+        for answer in self.ask(shards.iter().map(|s| (*s, Query::Clock))).await? {
+            if let QueryAnswer::Clock(clock) = answer {
+                at = at.max(clock);
+            }
+        }
+        Ok(at)
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        queries: impl IntoIterator<Item = (ShardId, Query)>,
+    ) -> Result<Vec<QueryAnswer>, RouterError> {
+        let asked = queries.into_iter().map(|(shard, query)| self.links.to(shard).send(Request::Query(query)));
+        let mut answers = Vec::new();
+        for answer in join_all(asked).await {
+            match answer? {
+                Response::Query(answer) => answers.push(answer),
+                Response::Answers(_) => return Err(RouterError::Unknown("an answer of another kind".to_owned())),
+            }
+        }
+        Ok(answers)
+    }
+}
+
+pub(crate) fn other_answer(shard: ShardId) -> RouterError {
+    RouterError::Unknown(format!("shard {shard} gave an answer of another kind; it may be of another version"))
+}
+
+/// One page out of each shard's. Rows behind the first shard's unfinished page would come too early, so they are left for
+/// the next page.
+fn merge<T: Copy>(pages: Vec<Page<T>>, page: crest_ledger::Page, time: impl Fn(&T) -> Timestamp) -> Page<T> {
+    let newest_first = page.newest_first;
+    let horizon = pages.iter().filter_map(|(_, next)| *next).reduce(|a, b| if newest_first { a.max(b) } else { a.min(b) });
+    let within = |at: Timestamp| horizon.is_none_or(|h| if newest_first { at >= h } else { at <= h });
+    let mut rows: Vec<T> = pages.into_iter().flat_map(|(rows, _)| rows).filter(|row| within(time(row))).collect();
+    rows.sort_by_key(&time);
+    rows.dedup_by_key(|row| time(row));
+    if newest_first {
+        rows.reverse();
+    }
+    let limit = page.limit as usize;
+    if rows.len() > limit {
+        rows.truncate(limit);
+        let last = rows.last().map(&time);
+        return (rows, last);
+    }
+    (rows, horizon)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(limit: u32, newest_first: bool) -> crest_ledger::Page {
+        crest_ledger::Page { limit, newest_first, ..crest_ledger::Page::default() }
+    }
+
+    #[test]
+    fn rows_of_all_shards_come_in_order_and_once() {
+        let got = merge(vec![(vec![1u64, 5, 9], None), (vec![3, 5], None)], page(10, false), |t| *t);
+        assert_eq!(got, (vec![1, 3, 5, 9], None));
+    }
+
+    #[test]
+    fn a_page_ends_where_the_first_shard_stopped_looking() {
+        let got = merge(vec![(vec![1u64, 5, 9], None), (vec![3], Some(4))], page(10, false), |t| *t);
+        assert_eq!(got, (vec![1, 3], Some(4)));
+        let got = merge(vec![(vec![9u64, 5, 1], None), (vec![8], Some(6))], page(10, true), |t| *t);
+        assert_eq!(got, (vec![9, 8], Some(6)));
+    }
+
+    #[test]
+    fn a_full_page_goes_on_after_its_last_row() {
+        let got = merge(vec![(vec![1u64, 5], None), (vec![3], None)], page(2, false), |t| *t);
+        assert_eq!(got, (vec![1, 3], Some(3)));
+    }
+}

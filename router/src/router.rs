@@ -1,0 +1,137 @@
+//! The router: everything that the ledger offers, over all shards.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crest_ledger::command::Command;
+use crest_ledger::txn::EventResult;
+use crest_ledger::wire::Request;
+use crest_ledger::{Account, Transfer, TransferStatus};
+use crest_link::Links;
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+
+use crate::drive::Driver;
+use crate::error::RouterError;
+use crate::finisher::Finisher;
+use crate::known::Known;
+use crate::place::{self, Placed};
+use crate::{levels, limits};
+
+/// A router. Cheap to clone; it keeps no state that matters.
+#[derive(Clone)]
+pub struct Router {
+    pub(crate) links: Links,
+    driver: Driver,
+    known: Arc<Known>,
+    requests: Arc<Semaphore>,
+    events: Arc<Semaphore>,
+}
+
+impl Router {
+    /// A router over these shards. Must be called inside a tokio runtime.
+    pub fn new(links: Links) -> Self {
+        let driver = Driver {
+            links: links.clone(),
+            finisher: Finisher::start(&links),
+            blocked: metrics::counter!("crest_router_blocked_total"),
+            attempts: metrics::counter!("crest_router_cross_shard_attempts_total"),
+        };
+        Self {
+            links,
+            driver,
+            known: Arc::default(),
+            requests: Arc::new(Semaphore::new(limits::REQUESTS_MAX)),
+            events: Arc::new(Semaphore::new(limits::EVENTS_MAX)),
+        }
+    }
+
+    /// Creates accounts; one result for each, in order.
+    ///
+    /// # Errors
+    /// [`RouterError`]: nothing was applied, or the outcome is unknown.
+    pub async fn create_accounts(&self, accounts: Vec<Account>) -> Result<Vec<EventResult>, RouterError> {
+        let _admitted = self.admit(accounts.len()).await?;
+        let placed = place::accounts(accounts, self.links.map());
+        self.run(&placed, false, &HashMap::new()).await
+    }
+
+    /// Creates transfers; one result for each, in order. With `independent` the caller says that no event needs another
+    /// one's outcome.
+    ///
+    /// # Errors
+    /// As of [`Router::create_accounts`].
+    pub async fn create_transfers(
+        &self,
+        transfers: Vec<Transfer>,
+        independent: bool,
+    ) -> Result<Vec<EventResult>, RouterError> {
+        let _admitted = self.admit(transfers.len()).await?;
+        let known = match transfers.iter().any(Transfer::resolves) {
+            true => self.known.resolved_accounts(&self.links, &transfers).await?,
+            false => HashMap::new(),
+        };
+        let placed = place::transfers(transfers, &known, self.links.map());
+        let flags = if independent || placed.len() == 1 {
+            HashMap::new()
+        } else {
+            self.known.flags(&self.links, levels::shared_accounts(&placed)).await?
+        };
+        let results = self.run(&placed, independent, &flags).await?;
+        self.remember_unknown_pending(&placed, &results).await?;
+        Ok(results)
+    }
+
+    async fn run(
+        &self,
+        placed: &[Placed],
+        independent: bool,
+        flags: &HashMap<u128, crest_ledger::AccountFlags>,
+    ) -> Result<Vec<EventResult>, RouterError> {
+        let units = place::units(placed);
+        let levels = levels::levels(placed, &units, independent, flags);
+        let work = self.driver.run(placed, &units, levels);
+        match tokio::time::timeout(limits::REQUEST_TIMEOUT + Duration::from_secs(2), work).await {
+            Ok(results) => results,
+            Err(_) => Err(RouterError::Unknown("the shards did not answer in time".to_owned())),
+        }
+    }
+
+    /// A post or void of an unknown pending transfer fails for good, but nobody knows on which shard a retry will be
+    /// checked: so all of them remember its id, before the client hears of it.
+    async fn remember_unknown_pending(&self, placed: &[Placed], results: &[EventResult]) -> Result<(), RouterError> {
+        let not_found = TransferStatus::PendingTransferNotFound as u8;
+        let burned = placed.iter().zip(results).filter(|(_, r)| r.status == not_found);
+        let ids: Vec<u128> = burned.map(|(e, _)| e.id()).collect();
+        let shards = self.links.map().shards();
+        if ids.is_empty() || shards.len() == 1 {
+            return Ok(());
+        }
+        let burn = || Request::Commands(vec![Command::Burn(ids.clone())]);
+        for answer in join_all(shards.iter().map(|shard| self.links.to(*shard).send(burn()))).await {
+            answer.map_err(|e| RouterError::from(e).after_sending())?;
+        }
+        Ok(())
+    }
+
+    /// Admission: a bounded number of requests, and of events in them. What does not fit is refused at once, before
+    /// anything of it is applied.
+    async fn admit(&self, events: usize) -> Result<impl Drop + use<>, RouterError> {
+        let full = |what: &str, max: usize| RouterError::Refused(format!("this router works on {max} {what} already"));
+        let request = self.requests.clone().try_acquire_owned();
+        let request = request.map_err(|_| full("requests", limits::REQUESTS_MAX))?;
+        let n = u32::try_from(events).unwrap_or(u32::MAX);
+        let events = self.events.clone().try_acquire_many_owned(n);
+        let events = events.map_err(|_| full("events", limits::EVENTS_MAX))?;
+        Ok(Admitted(request, events))
+    }
+}
+
+/// A place among the requests, given back when dropped.
+#[allow(dead_code)]
+struct Admitted(tokio::sync::OwnedSemaphorePermit, tokio::sync::OwnedSemaphorePermit);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {}
+}

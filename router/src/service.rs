@@ -1,0 +1,271 @@
+//! The public gRPC services, over a [`Router`].
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crest_ledger::txn::EventResult;
+use crest_ledger::{AccountStatus, TransferStatus};
+use crest_proto::border;
+use crest_proto::v1;
+use crest_proto::v1::ledger_server::{Ledger, LedgerServer};
+use crest_proto::v1::operations_server::{Operations, OperationsServer};
+use futures_util::{Stream, StreamExt};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::limits;
+use crate::router::Router;
+
+/// The service `crest.v1.Ledger`.
+pub fn ledger_server(router: Router) -> LedgerServer<LedgerService> {
+    LedgerServer::new(LedgerService { router: router.clone() })
+        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+}
+
+/// The service `crest.v1.Operations`.
+pub fn operations_server(router: Router) -> OperationsServer<OperationsService> {
+    OperationsServer::new(OperationsService { router })
+}
+
+/// Clients' requests.
+#[derive(Clone)]
+pub struct LedgerService {
+    router: Router,
+}
+
+/// Operators' requests.
+pub struct OperationsService {
+    router: Router,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Ledger for LedgerService {
+    async fn create_accounts(&self, request: Request<v1::CreateAccountsRequest>) -> Answer<v1::CreateAccountsResponse> {
+        let call = Call::begin("create_accounts");
+        call.end(async {
+            let accounts = border::accounts_from(request.into_inner().accounts)?;
+            let results = self.router.create_accounts(accounts).await?;
+            let to = |r: &EventResult| {
+                let status = r.account_status().unwrap_or(AccountStatus::LinkedEventFailed);
+                border::account_result_to(status, r.timestamp)
+            };
+            Ok(v1::CreateAccountsResponse { results: results.iter().map(to).collect() })
+        })
+        .await
+    }
+
+    async fn create_transfers(
+        &self,
+        request: Request<v1::CreateTransfersRequest>,
+    ) -> Answer<v1::CreateTransfersResponse> {
+        let call = Call::begin("create_transfers");
+        call.end(self.create(request.into_inner())).await
+    }
+
+    type StreamTransfersStream = Pin<Box<dyn Stream<Item = Result<v1::StreamTransfersResponse, Status>> + Send>>;
+
+    async fn stream_transfers(
+        &self,
+        request: Request<Streaming<v1::StreamTransfersRequest>>,
+    ) -> Answer<Self::StreamTransfersStream> {
+        let mut requests = request.into_inner();
+        let (answers, stream) = mpsc::channel(limits::STREAM_REQUESTS_MAX);
+        let service = self.clone();
+        tokio::spawn(async move {
+            let places = Arc::new(Semaphore::new(limits::STREAM_REQUESTS_MAX));
+            while let Some(Ok(message)) = requests.next().await {
+                let Ok(place) = places.clone().acquire_owned().await else { break };
+                let (service, answers) = (service.clone(), answers.clone());
+                tokio::spawn(async move {
+                    let _ = answers.send(Ok(service.stream_one(message).await)).await;
+                    drop(place);
+                });
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn lookup_accounts(&self, request: Request<v1::LookupAccountsRequest>) -> Answer<v1::LookupAccountsResponse> {
+        let call = Call::begin("lookup_accounts");
+        call.end(async {
+            let ids = border::ids_from(request.into_inner().ids)?;
+            let (accounts, timestamp) = self.router.lookup_accounts(&ids).await?;
+            Ok(v1::LookupAccountsResponse { accounts: accounts.iter().map(border::account_to).collect(), timestamp })
+        })
+        .await
+    }
+
+    async fn lookup_transfers(
+        &self,
+        request: Request<v1::LookupTransfersRequest>,
+    ) -> Answer<v1::LookupTransfersResponse> {
+        let call = Call::begin("lookup_transfers");
+        call.end(async {
+            let ids = border::ids_from(request.into_inner().ids)?;
+            let transfers = self.router.lookup_transfers(&ids).await?;
+            Ok(v1::LookupTransfersResponse { transfers: transfers.iter().map(border::transfer_to).collect() })
+        })
+        .await
+    }
+
+    async fn get_account_transfers(
+        &self,
+        request: Request<v1::GetAccountTransfersRequest>,
+    ) -> Answer<v1::GetAccountTransfersResponse> {
+        let call = Call::begin("get_account_transfers");
+        call.end(async {
+            let filter = border::account_filter_from(request.into_inner().filter)?;
+            let (rows, next) = self.router.account_transfers(filter).await?;
+            let transfers = rows.iter().map(border::transfer_to).collect();
+            Ok(v1::GetAccountTransfersResponse { transfers, next_cursor: cursor(next) })
+        })
+        .await
+    }
+
+    async fn get_account_balances(
+        &self,
+        request: Request<v1::GetAccountBalancesRequest>,
+    ) -> Answer<v1::GetAccountBalancesResponse> {
+        let call = Call::begin("get_account_balances");
+        call.end(async {
+            let filter = border::account_filter_from(request.into_inner().filter)?;
+            let (rows, next) = self.router.account_balances(filter).await?;
+            let balances = rows.iter().map(border::balance_to).collect();
+            Ok(v1::GetAccountBalancesResponse { balances, next_cursor: cursor(next) })
+        })
+        .await
+    }
+
+    async fn query_accounts(&self, request: Request<v1::QueryAccountsRequest>) -> Answer<v1::QueryAccountsResponse> {
+        let call = Call::begin("query_accounts");
+        call.end(async {
+            let filter = border::query_filter_from(request.into_inner().filter)?;
+            let (rows, next) = self.router.query_accounts(filter).await?;
+            let accounts = rows.iter().map(border::account_to).collect();
+            Ok(v1::QueryAccountsResponse { accounts, next_cursor: cursor(next) })
+        })
+        .await
+    }
+
+    async fn query_transfers(&self, request: Request<v1::QueryTransfersRequest>) -> Answer<v1::QueryTransfersResponse> {
+        let call = Call::begin("query_transfers");
+        call.end(async {
+            let filter = border::query_filter_from(request.into_inner().filter)?;
+            let (rows, next) = self.router.query_transfers(filter).await?;
+            let transfers = rows.iter().map(border::transfer_to).collect();
+            Ok(v1::QueryTransfersResponse { transfers, next_cursor: cursor(next) })
+        })
+        .await
+    }
+}
+
+impl LedgerService {
+    async fn create(&self, request: v1::CreateTransfersRequest) -> Result<v1::CreateTransfersResponse, Status> {
+        let transfers = border::transfers_from(request.transfers)?;
+        let results = self.router.create_transfers(transfers, request.independent).await?;
+        let to = |r: &EventResult| {
+            let status = r.transfer_status().unwrap_or(TransferStatus::LinkedEventFailed);
+            border::transfer_result_to(status, r.timestamp)
+        };
+        Ok(v1::CreateTransfersResponse { results: results.iter().map(to).collect() })
+    }
+
+    async fn stream_one(&self, message: v1::StreamTransfersRequest) -> v1::StreamTransfersResponse {
+        let call = Call::begin("stream_transfers");
+        let outcome = match call.end(self.create(message.request.unwrap_or_default())).await {
+            Ok(response) => v1::stream_transfers_response::Outcome::Response(response.into_inner()),
+            Err(status) => v1::stream_transfers_response::Outcome::Error(v1::RequestError {
+                code: status.code() as i32,
+                message: status.message().to_owned(),
+            }),
+        };
+        v1::StreamTransfersResponse { request_id: message.request_id, outcome: Some(outcome) }
+    }
+}
+
+#[tonic::async_trait]
+impl Operations for OperationsService {
+    async fn audit(&self, _request: Request<v1::AuditRequest>) -> Answer<v1::AuditResponse> {
+        let call = Call::begin("audit");
+        call.end(async {
+            let audit = self.router.audit().await?;
+            let totals = audit.totals.iter().map(|(ledger, ([dp, dpo, cp, cpo], accounts))| v1::LedgerTotals {
+                ledger: *ledger,
+                debits_pending: border::number_to(*dp),
+                credits_pending: border::number_to(*cp),
+                debits_posted: border::number_to(*dpo),
+                credits_posted: border::number_to(*cpo),
+                accounts: *accounts,
+            });
+            Ok(v1::AuditResponse {
+                holds: audit.findings.is_empty(),
+                timestamp: audit.at,
+                accounts: audit.accounts,
+                transfers: audit.transfers,
+                cross_shard_transfers: audit.cross_shard,
+                totals: totals.collect(),
+                findings: audit.findings,
+            })
+        })
+        .await
+    }
+
+    async fn status(&self, _request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
+        let shards = self.router.status().await.into_iter().map(|(shard, address, status)| {
+            let error = status.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            let reachable = status.is_ok();
+            let s = status.unwrap_or_default();
+            v1::ShardStatus {
+                shard,
+                address,
+                reachable,
+                error,
+                accounts: s.accounts,
+                transfers: s.transfers,
+                holds: s.holds,
+                hold_age_ms_max: s.hold_age_ms_max,
+                outbox: s.outbox,
+                applied_index: s.applied_index,
+                checkpoint_index: s.checkpoint_index,
+                timestamp: s.clock,
+            }
+        });
+        Ok(Response::new(v1::StatusResponse { epoch: self.router.epoch(), shards: shards.collect() }))
+    }
+}
+
+fn cursor(next: Option<crest_ledger::Timestamp>) -> Vec<u8> {
+    next.map(border::cursor_after).unwrap_or_default()
+}
+
+/// One call, for the metrics.
+struct Call {
+    name: &'static str,
+    began: Instant,
+}
+
+impl Call {
+    fn begin(name: &'static str) -> Self {
+        metrics::gauge!("crest_router_requests_in_flight").increment(1.0);
+        Self { name, began: Instant::now() }
+    }
+
+    async fn end<T>(self, work: impl Future<Output = Result<T, Status>>) -> Answer<T> {
+        let result = work.await;
+        let code = result.as_ref().err().map_or(tonic::Code::Ok, Status::code);
+        metrics::counter!("crest_router_requests_total", "method" => self.name, "code" => format!("{code:?}")).increment(1);
+        metrics::histogram!("crest_router_request_seconds", "method" => self.name).record(self.began.elapsed());
+        result.map(Response::new)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        metrics::gauge!("crest_router_requests_in_flight").decrement(1.0);
+    }
+}
