@@ -1,19 +1,53 @@
 //! `crest`: the one binary.
 
-use clap::Parser;
 use std::process::ExitCode;
 
-mod commands;
+use clap::Parser;
+use crest::{commands, serve};
 
-/// A sharded payment ledger.
+/// Buffers come and go with every batch: an allocator that keeps its memory saves touching fresh pages each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Crest: a sharded payment ledger for peak days.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = "Example:
+  crest dev --shards 4        a whole ledger in one process, on 127.0.0.1:7000
+  crest load peak --help      a rehearsal of the peak
+  crest load replay --help    real payments from a file")]
 struct Cli {
     #[command(subcommand)]
-    command: commands::Command,
+    command: Command,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<ExitCode> {
-    commands::run(Cli::parse().command).await
+#[derive(clap::Subcommand)]
+enum Command {
+    Dev(serve::dev::Args),
+    Node(serve::node::Args),
+    Router(serve::router::Args),
+    /// The load generator.
+    #[command(subcommand)]
+    Load(crest_loadgen::LoadCommand),
+    #[command(flatten)]
+    Operate(commands::Command),
+}
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(command)));
+    done.unwrap_or_else(|e| {
+        eprintln!("crest: {e:#}");
+        ExitCode::from(3)
+    })
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Dev(args) => serve::dev::run(args).await,
+        Command::Node(args) => serve::node::run(args).await,
+        Command::Router(args) => serve::router::run(args).await,
+        Command::Load(load) => crest_loadgen::run(load).await,
+        Command::Operate(command) => commands::run(command).await,
+    }
 }

@@ -11,12 +11,50 @@ use crate::retry::Patience;
 /// Where a router is expected when nobody says otherwise.
 pub const DEFAULT_ROUTER: &str = "http://127.0.0.1:7014";
 
-/// `crest load …`
+/// Replay a file of payments, or rehearse a peak day; either proves afterwards where the money is.
 #[derive(Debug, Subcommand)]
 pub enum LoadCommand {
     /// Pay what a CSV file of payments says, then compare every balance with the file's own sums.
+    ///
+    /// The file is CSV, plain or gzipped, with the columns id, date, debit_account, credit_account,
+    /// amount and kind in any order. Sending it twice moves money once: ids depend on nothing but the
+    /// file and the namespace.
+    ///
+    /// How words become numbers: an account's id is the 128-bit FNV-1a hash of its name (and its code
+    /// that of the part before the colon); a transfer's id is the namespace's hash (64 bits) above the
+    /// row's id (64 bits); its code is 1 + FNV-1a-128 of the kind modulo 65,535; user_data_64 is the
+    /// date as yyyymmdd; user_data_32 is the line number.
+    ///
+    /// What is compared: every account's balances after the run must be those before it plus what the
+    /// file moves, computed by reading the file a second time, less what an earlier run had paid of it
+    /// already, less the rows that were refused. For accounts that the run creates, that is: the
+    /// balance equals the file's sum. While it runs, nobody else may pay from or to these accounts.
+    ///
+    /// A row that is wrong or refused is named with its line and skipped.
+    ///
+    /// Exit codes: 0 all rows paid and all balances equal; 1 a balance differs; 2 usage; 3 could not
+    /// run to its end (run it again, nothing is paid twice); 4 some rows were wrong or refused, the
+    /// balances of the others are right.
+    #[command(verbatim_doc_comment)]
     Replay(ReplayArgs),
     /// Rehearse a peak day: send payments at a planned rate or at full speed, measure, then prove that no money was lost.
+    ///
+    /// With --rate it is an open loop: requests leave at their planned instants whatever the answers
+    /// do, and latency counts from the planned instant. Without, it is a closed loop: each place in
+    /// flight sends again as soon as it is answered.
+    ///
+    /// Accounts are named peak:LEDGER:SEED:0, …:1 and so on (their ids are those names' hashes); who
+    /// pays whom and how much depends on --seed alone, so a run can be repeated. Transfer ids are new
+    /// in every run.
+    ///
+    /// Whatever has an unknown outcome is sent again with the same ids until it is settled
+    /// (--retry-for). At the end the ledger is audited, the change of its totals is compared with the
+    /// sum of the acknowledged payments, and 10,000 of those are looked up. Hence nobody else may use
+    /// this ledger number during the run: it has one of its own by default.
+    ///
+    /// Exit codes: 0 passed; 1 money is wrong; 2 usage; 3 could not run to its end, or could not prove
+    /// it.
+    #[command(verbatim_doc_comment)]
     Peak(PeakArgs),
 }
 

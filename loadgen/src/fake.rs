@@ -14,7 +14,7 @@ use crest_proto::v1::operations_server::{Operations, OperationsServer};
 use crest_proto::{MESSAGE_BYTES_MAX, v1};
 use futures_util::{Stream, StreamExt};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 /// What the server knows, and what it shall do wrong.
@@ -117,11 +117,12 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let ledger = LedgerServer::new(fake.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        // The server's own `tcp_nodelay` does nothing for listeners that it did not bind itself.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let server = tonic::transport::Server::builder()
-            .tcp_nodelay(true)
             .add_service(ledger)
             .add_service(OperationsServer::new(fake.clone()))
-            .serve_with_incoming(TcpListenerStream::new(listener));
+            .serve_with_incoming(incoming);
         tokio::spawn(server);
         (fake, url)
     }
@@ -137,7 +138,8 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Ledger for Fake {
     async fn create_accounts(&self, request: Request<v1::CreateAccountsRequest>) -> Answer<v1::CreateAccountsResponse> {
-        let accounts = accounts_from(request.into_inner().accounts).map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let accounts =
+            accounts_from(request.into_inner().accounts).map_err(|e| Status::invalid_argument(e.to_string()))?;
         let mut state = self.state();
         let results = accounts.into_iter().map(|a| {
             let (status, at) = state.create_account(a);
@@ -146,7 +148,10 @@ impl Ledger for Fake {
         Ok(Response::new(v1::CreateAccountsResponse { results: results.collect() }))
     }
 
-    async fn create_transfers(&self, request: Request<v1::CreateTransfersRequest>) -> Answer<v1::CreateTransfersResponse> {
+    async fn create_transfers(
+        &self,
+        request: Request<v1::CreateTransfersRequest>,
+    ) -> Answer<v1::CreateTransfersResponse> {
         self.state().create_transfers(request.into_inner()).map(Response::new)
     }
 
@@ -162,7 +167,9 @@ impl Ledger for Fake {
             let message = message?;
             let outcome = match fake.state().create_transfers(message.request.unwrap_or_default()) {
                 Ok(response) => Outcome::Response(response),
-                Err(status) => Outcome::Error(v1::RequestError { code: status.code() as i32, message: status.message().into() }),
+                Err(status) => {
+                    Outcome::Error(v1::RequestError { code: status.code() as i32, message: status.message().into() })
+                }
             };
             Ok(v1::StreamTransfersResponse { request_id: message.request_id, outcome: Some(outcome) })
         });
@@ -183,7 +190,10 @@ impl Ledger for Fake {
         Ok(Response::new(v1::LookupAccountsResponse { accounts: accounts.collect(), timestamp }))
     }
 
-    async fn lookup_transfers(&self, request: Request<v1::LookupTransfersRequest>) -> Answer<v1::LookupTransfersResponse> {
+    async fn lookup_transfers(
+        &self,
+        request: Request<v1::LookupTransfersRequest>,
+    ) -> Answer<v1::LookupTransfersResponse> {
         let ids = ids_from(request.into_inner().ids).map_err(|e| Status::invalid_argument(e.to_string()))?;
         let state = self.state();
         let kept = ids.iter().skip(usize::from(state.forget_transfers));

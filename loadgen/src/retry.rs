@@ -71,7 +71,11 @@ impl std::fmt::Display for Unsettled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}: {}", self.status.code(), self.status.message())?;
         if self.unknown > 0 {
-            write!(f, " (outcome unknown after {} attempts; run it again, nothing is paid twice)", self.unknown + self.busy)?;
+            write!(
+                f,
+                " (outcome unknown after {} attempts; run it again, nothing is paid twice)",
+                self.unknown + self.busy
+            )?;
         }
         Ok(())
     }
@@ -130,7 +134,8 @@ mod tests {
 
     #[tokio::test]
     async fn unknown_and_busy_are_tried_again_and_counted_apart() {
-        let settled = through(&[Code::Unavailable, Code::ResourceExhausted, Code::DeadlineExceeded], QUICK).await.unwrap();
+        let settled =
+            through(&[Code::Unavailable, Code::ResourceExhausted, Code::DeadlineExceeded], QUICK).await.unwrap();
         assert_eq!((settled.answer, settled.unknown, settled.busy), (7, 2, 1));
     }
 

@@ -31,7 +31,7 @@ impl State {
             differs(&resolved, stored)
         } else if t.flags.any(TransferFlags::BALANCING) {
             // What was sent is an upper bound of what was moved, and what was sent first is not stored.
-            let amount = if true { stored.amount } else { t.amount };
+            let amount = if t.amount >= stored.amount { stored.amount } else { t.amount };
             differs(&Transfer { amount, ..*t }, stored)
         } else {
             differs(t, stored)

@@ -10,7 +10,7 @@ impl State {
         request_is_sound(&t)?;
         let pending = *self.transfers.get(&t.pending_id).ok_or(TransferStatus::PendingTransferNotFound)?;
         let amount = matches_pending(&t, &pending)?;
-        self.is_still_pending(&t, &pending)?;
+        self.is_still_pending(&pending)?;
         if t.flags.any(TransferFlags::IMPORTED) && self.transfer_regresses(t.timestamp) {
             return Err(TransferStatus::ImportedEventTimestampMustNotRegress);
         }
@@ -39,14 +39,12 @@ impl State {
         Ok(())
     }
 
-    fn is_still_pending(&self, t: &Transfer, pending: &Transfer) -> Result<(), TransferStatus> {
+    /// Whether nothing has become of it yet. What is due by the event's time has expired already.
+    fn is_still_pending(&self, pending: &Transfer) -> Result<(), TransferStatus> {
         match self.fates[&pending.id] {
             Fate::Posted => Err(TransferStatus::PendingTransferAlreadyPosted),
             Fate::Voided => Err(TransferStatus::PendingTransferAlreadyVoided),
             Fate::Expired => Err(TransferStatus::PendingTransferExpired),
-            Fate::Pending if pending.expires_at().is_some_and(|e| e <= t.timestamp) => {
-                Err(TransferStatus::PendingTransferExpired)
-            }
             Fate::Pending => Ok(()),
         }
     }

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 /// What an operator can ask of a running Crest.
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Create accounts, and look at them, their transfers and their balances
     Account(account::Args),
     /// Send, post, void and look at transfers
@@ -38,7 +38,7 @@ pub(crate) enum Command {
 ///
 /// # Errors
 /// When standard output cannot be written. What the router refuses, or whether it can be reached, is in the exit code.
-pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Account(args) => account::run(args).await,
         Command::Transfer(args) => transfer::run(args).await,

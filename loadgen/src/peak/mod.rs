@@ -46,23 +46,10 @@ const CONNECTION_REQUESTS_MAX: u64 = 1_024;
 /// Acknowledged transfers that are looked up at the end.
 const SAMPLE: usize = 10_000;
 /// Messages of drivers to the live line that may wait.
-const TICKS_WAITING_MAX: usize = 64;
+const TICKS_WAITING_MAX: usize = 256;
 
-/// Rehearse a peak day: send payments at a planned rate or at full speed, measure, then prove that no money was lost.
-///
-/// With --rate it is an open loop: requests leave at their planned instants whatever the answers do, and latency counts
-/// from the planned instant. Without, it is a closed loop: each place in flight sends again as soon as it is answered.
-///
-/// Accounts are named peak:LEDGER:SEED:0, …:1 and so on (their ids are those names' hashes); who pays whom and how much
-/// depends on --seed alone, so a run can be repeated. Transfer ids are new in every run.
-///
-/// Whatever has an unknown outcome is sent again with the same ids until it is settled (--retry-for). At the end the
-/// ledger is audited, the change of its totals is compared with the sum of the acknowledged payments, and 10,000 of those
-/// are looked up. Hence nobody else may use this ledger number during the run: it has one of its own by default.
-///
-/// Exit codes: 0 passed; 1 money is wrong; 2 usage; 3 could not run to its end, or could not prove it.
+/// What `crest load peak` can be told; its help text says the rest.
 #[derive(Args, Clone, Debug)]
-#[command(verbatim_doc_comment)]
 pub struct PeakArgs {
     /// Which router, and how patiently.
     #[command(flatten)]
@@ -147,10 +134,16 @@ impl PeakArgs {
     fn check(&self) -> Result<(), String> {
         if self.in_flight > self.connections * CONNECTION_REQUESTS_MAX {
             let needed = self.in_flight.div_ceil(CONNECTION_REQUESTS_MAX);
-            return Err(format!("--in-flight {}: a connection carries 1,024; give --connections {needed}", self.in_flight));
+            return Err(format!(
+                "--in-flight {}: a connection carries 1,024; give --connections {needed}",
+                self.in_flight
+            ));
         }
         if self.in_flight < self.connections {
-            return Err(format!("--connections {}: more than --in-flight {} has no use", self.connections, self.in_flight));
+            return Err(format!(
+                "--connections {}: more than --in-flight {} has no use",
+                self.connections, self.in_flight
+            ));
         }
         if self.warm_up >= self.duration {
             return Err("--warm-up must be shorter than --duration, which includes it".to_owned());

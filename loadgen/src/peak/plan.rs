@@ -62,7 +62,9 @@ impl Plan {
             accounts.sort_unstable_by_key(|&id| (map.shard_of(id), id));
             shard_of = accounts.iter().map(|&id| map.shard_of(id) as u16).collect();
             let end_of = |shard: u32| shard_of.partition_point(|&own| u32::from(own) <= shard);
-            shards = (0..count).map(|shard| if shard == 0 { 0..end_of(0) } else { end_of(shard - 1)..end_of(shard) }).collect();
+            shards = (0..count)
+                .map(|shard| if shard == 0 { 0..end_of(0) } else { end_of(shard - 1)..end_of(shard) })
+                .collect();
             if args.cross_shard.is_some() && shards.iter().any(|range| range.len() < 2) {
                 bail!("--cross-shard needs at least two accounts on each of {count} shards: raise --accounts");
             }
@@ -167,7 +169,8 @@ mod tests {
     #[test]
     fn shares_are_as_planned() {
         let check = |cross_shard, hot, shards, expected_cross: f64| {
-            let (cross, paid) = shares(&PeakArgs { cross_shard, hot, shards: Some(shards), accounts: 1_000, ..args("") });
+            let (cross, paid) =
+                shares(&PeakArgs { cross_shard, hot, shards: Some(shards), accounts: 1_000, ..args("") });
             assert!((cross - expected_cross).abs() < 0.02, "{cross} of {expected_cross} are cross-shard");
             assert!((paid - hot).abs() < 0.02, "{paid} of {hot} pay the hot account");
         };

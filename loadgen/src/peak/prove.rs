@@ -116,9 +116,8 @@ impl Prover {
         let unsettled_found: Vec<&Payment> =
             stats.unsettled.iter().filter(|payment| unsettled.get(&payment.id) == Some(payment)).collect();
         let expected = unsettled_found.iter().fold(stats.amount, |sum, payment| sum.saturating_add(payment.amount));
-        let change = |audit: &Audit| {
-            (audit.debits.checked_sub(before.debits), audit.credits.checked_sub(before.credits))
-        };
+        let change =
+            |audit: &Audit| (audit.debits.checked_sub(before.debits), audit.credits.checked_sub(before.credits));
         let is_late_enough = |audit: &Audit| audit.response.timestamp >= stats.timestamp;
         // Equal totals need no waiting; different ones prove something only when every acknowledged payment is in them.
         let equal = |audit: &Audit| change(audit) == (Some(expected), Some(expected));
@@ -129,13 +128,15 @@ impl Prover {
             wrong.extend(audit.response.findings.iter().take(FINDINGS_MAX).cloned());
         }
         if !equal(&audit) {
-            let [debits, credits] = [change(&audit).0, change(&audit).1].map(|n| n.map_or("less than 0".into(), |n| n.to_string()));
+            let [debits, credits] =
+                [change(&audit).0, change(&audit).1].map(|n| n.map_or("less than 0".into(), |n| n.to_string()));
             let text = format!(
                 "ledger {}: acknowledged payments sum to {expected}, but its debits grew by {debits} and its credits by {credits}",
                 self.ledger
             );
             if stats.unsettled.len() > unsettled_found.len() {
-                undecided.push(format!("{text}; {} outcomes are unknown", stats.unsettled.len() - unsettled_found.len()));
+                undecided
+                    .push(format!("{text}; {} outcomes are unknown", stats.unsettled.len() - unsettled_found.len()));
             } else if is_late_enough(&audit) {
                 wrong.push(format!("{text} (is somebody else using this ledger number?)"));
             } else {

@@ -90,7 +90,14 @@ pub(crate) struct PeakReport {
 }
 
 impl PeakReport {
-    pub(crate) fn new(args: &PeakArgs, stats: &Stats, pace: &Pace, cpu: Option<f64>, before: &Audit, proof: Proof) -> Self {
+    pub(crate) fn new(
+        args: &PeakArgs,
+        stats: &Stats,
+        pace: &Pace,
+        cpu: Option<f64>,
+        before: &Audit,
+        proof: Proof,
+    ) -> Self {
         let measured_from = pace.begun() + args.warm_up;
         let until = stats.measured_until.unwrap_or_else(Instant::now);
         let seconds = until.saturating_duration_since(measured_from).as_secs_f64().max(1e-9);
@@ -163,7 +170,11 @@ impl PeakReport {
         }
         writeln!(out, "rehearsal    {}", self.settings)?;
         let (all, done) = (self.transfers_per_second, self.done_per_second);
-        writeln!(out, "rate         {all:.0} transfers/s ({done:.0} made/s), {:.0} requests/s", self.requests_per_second)?;
+        writeln!(
+            out,
+            "rate         {all:.0} transfers/s ({done:.0} made/s), {:.0} requests/s",
+            self.requests_per_second
+        )?;
         writeln!(out, "measured     {:.2} s after the warm-up", self.seconds)?;
         let l = &self.latency_ms;
         let (p50, p90, p99, p99_9, max) = (l.p50, l.p90, l.p99, l.p99_9, l.max);

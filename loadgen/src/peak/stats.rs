@@ -9,17 +9,25 @@ use hdrhistogram::Histogram;
 
 use crate::random::SplitMix64;
 
-/// Latencies are kept in µs, from 1 µs to an hour, to three digits.
+/// Latencies are kept in µs, from 1 µs to an hour.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
 /// One more than the largest number of a status; number 0 collects what is no status.
 const STATUSES: usize = TransferStatus::ALL.len() + 1;
+
+/// How many digits of a latency are kept: three for the report, two (an eighth of the memory) for the live line.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(crate) enum Digits {
+    Live = 2,
+    Report = 3,
+}
 
 /// An empty histogram of latencies in µs.
 ///
 /// # Panics
 /// Never: its bounds are constants that hdrhistogram takes.
-pub(crate) fn latencies() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("constant bounds of a histogram are valid")
+pub(crate) fn latencies(digits: Digits) -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, digits as u8).expect("constant bounds of a histogram are valid")
 }
 
 /// A payment that the ledger acknowledged, or may have made.
@@ -131,7 +139,7 @@ impl Stats {
     /// Empty books with a sample of up to `sample` payments.
     pub(crate) fn new(sample: usize) -> Self {
         Self {
-            latency: latencies(),
+            latency: latencies(Digits::Report),
             statuses: [0; STATUSES],
             requests: 0,
             measured_requests: 0,

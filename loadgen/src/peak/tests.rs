@@ -13,7 +13,21 @@ struct Line {
 
 /// Small settings against the router at `url`, as the command line would give them.
 pub(crate) fn args(url: &str) -> PeakArgs {
-    let line = ["peak", "--router", url, "--requests", "20", "--batch", "50", "--accounts", "100", "--warm-up", "0", "--in-flight", "8"];
+    let line = [
+        "peak",
+        "--router",
+        url,
+        "--requests",
+        "20",
+        "--batch",
+        "50",
+        "--accounts",
+        "100",
+        "--warm-up",
+        "0",
+        "--in-flight",
+        "8",
+    ];
     Line::parse_from(line).args
 }
 

@@ -98,7 +98,8 @@ impl Accounts {
                         known.push(*id);
                     }
                 }
-                let entry = Entry { name: name.clone(), before: Account::default(), before_at: 0, already: Sides::default() };
+                let entry =
+                    Entry { name: name.clone(), before: Account::default(), before_at: 0, already: Sides::default() };
                 if let Some(other) = self.entries.insert(*id, entry) {
                     bail!("the accounts {} and {name} have the same id {id:#x}: rename one of them", other.name);
                 }
@@ -109,7 +110,12 @@ impl Accounts {
     }
 
     /// Keeps the balances of accounts that were there before.
-    async fn remember(&mut self, client: &LedgerClient<Channel>, patience: Patience, ids: &[u128]) -> anyhow::Result<()> {
+    async fn remember(
+        &mut self,
+        client: &LedgerClient<Channel>,
+        patience: Patience,
+        ids: &[u128],
+    ) -> anyhow::Result<()> {
         for part in ids.chunks(BATCH_EVENTS_MAX) {
             let (accounts, at) = lookup(client, patience, part).await?;
             for account in accounts {

@@ -29,35 +29,17 @@ use tokio::sync::mpsc;
 use crate::args::RouterArgs;
 use crate::progress::Progress;
 use crate::{connect, exit};
+pub(crate) use accounts::lookup;
 use accounts::{Accounts, Opening};
 use reading::Reading;
-pub(crate) use accounts::lookup;
 use report::ReplayReport;
 use sending::{Sender, Tally};
 
 /// Requests that are read ahead of the one in flight.
 const CHUNKS_AHEAD: usize = 2;
 
-/// Pay what a CSV file of payments says, then compare every balance with the file's own sums.
-///
-/// The file is CSV, plain or gzipped, with the columns id, date, debit_account, credit_account, amount and kind in any
-/// order. Sending it twice moves money once: ids depend on nothing but the file and the namespace.
-///
-/// How words become numbers: an account's id is the 128-bit FNV-1a hash of its name (and its code that of the part before
-/// the colon); a transfer's id is the namespace's hash (64 bits) above the row's id (64 bits); its code is 1 + FNV-1a-128 of
-/// the kind modulo 65,535; user_data_64 is the date as yyyymmdd; user_data_32 is the line number.
-///
-/// What is compared: every account's balances after the run must be those before it plus what the file moves, computed by
-/// reading the file a second time, less what an earlier run had paid of it already, less the rows that were refused. For
-/// accounts that the run creates, that is: the balance equals the file's sum. While it runs, nobody else may pay from or to
-/// these accounts.
-///
-/// A row that is wrong or refused is named with its line and skipped.
-///
-/// Exit codes: 0 all rows paid and all balances equal; 1 a balance differs; 2 usage; 3 could not run to its end (run it
-/// again, nothing is paid twice); 4 some rows were wrong or refused, the balances of the others are right.
+/// What `crest load replay` can be told; its help text says the rest.
 #[derive(Args, Clone, Debug)]
-#[command(verbatim_doc_comment)]
 pub struct ReplayArgs {
     /// The file of payments, .csv or .csv.gz.
     #[arg(value_name = "FILE")]

@@ -45,13 +45,17 @@ pub(crate) async fn compare(
         let (found, _) = lookup(client, patience, part).await?;
         let mut missing: HashSet<u128> = part.iter().copied().collect();
         for account in &found {
-            let Some(entry) = accounts.entries.get(&account.id).filter(|_| missing.remove(&account.id)) else { continue };
+            let Some(entry) = accounts.entries.get(&account.id).filter(|_| missing.remove(&account.id)) else {
+                continue;
+            };
             let file = sums.accounts.get(&*entry.name).copied().unwrap_or_default();
             compare_account(entry, account, file, scale, &mut differences);
         }
         let missing = missing.iter().filter_map(|id| accounts.entries.get(id));
         // An account that could not be created, and all of whose rows were refused, is named already.
-        for entry in missing.filter(|entry| sums.accounts.get(&*entry.name).is_some_and(|sides| *sides != Sides::default())) {
+        for entry in
+            missing.filter(|entry| sums.accounts.get(&*entry.name).is_some_and(|sides| *sides != Sides::default()))
+        {
             differences.push(absent(&entry.name, "an account", "none in the ledger"));
         }
     }
@@ -143,7 +147,8 @@ impl ReplayReport {
         mut differences: Vec<Difference>,
     ) -> Self {
         let count = |status| tally.statuses.get(&status).copied().unwrap_or(0);
-        let refused = tally.statuses.iter().filter(|(status, _)| !status.is_done()).map(|(s, n)| (s.name(), *n)).collect();
+        let refused =
+            tally.statuses.iter().filter(|(status, _)| !status.is_done()).map(|(s, n)| (s.name(), *n)).collect();
         let (created, exists) = (count(TransferStatus::Created), count(TransferStatus::Exists));
         if sums.rows != created + exists {
             let (expected, got) = (format!("{} rows that count", sums.rows), format!("{} paid", created + exists));

@@ -122,7 +122,11 @@ pub(crate) fn parse_row<'a>(record: &'a ByteRecord, columns: &Columns, scale: u3
 fn parse_amount(text: &str, scale: u32) -> Result<u128, RowError> {
     let wrong = || RowError::Amount(text.to_owned());
     if let Some(rest) = text.strip_prefix('-') {
-        return Err(if rest.starts_with(|c: char| c.is_ascii_digit()) { RowError::Negative(text.to_owned()) } else { wrong() });
+        return Err(if rest.starts_with(|c: char| c.is_ascii_digit()) {
+            RowError::Negative(text.to_owned())
+        } else {
+            wrong()
+        });
     }
     let (whole, decimals) = match text.split_once('.') {
         Some((whole, decimals)) if !decimals.is_empty() => (whole, decimals),
@@ -147,9 +151,8 @@ fn parse_amount(text: &str, scale: u32) -> Result<u128, RowError> {
 /// `1993-01-31` as 19930131; none when there is no such day in the Gregorian calendar.
 fn parse_date(text: &str) -> Option<u64> {
     let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
-    let number = |digits: &[u8]| {
-        digits.iter().try_fold(0u64, |n, b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')))
-    };
+    let number =
+        |digits: &[u8]| digits.iter().try_fold(0u64, |n, b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')));
     if bytes[4] != b'-' || bytes[7] != b'-' {
         return None;
     }
@@ -212,7 +215,10 @@ mod tests {
         check(&["1", "1999-01-01", "a", "b", "1", "00", "k"], "it has 7 fields, expected 6");
         check(&["+1", "1999-01-01", "a", "b", "1", "k"], "id `+1` is not a whole number from 0 to 2^64 - 1");
         check(&["1", "1999-02-30", "a", "b", "1", "k"], "date `1999-02-30` is not a day written as YYYY-MM-DD");
-        check(&["1", "1999-01-01", "a", " a ", "1", "k"], "debit_account and credit_account are both `a`: money has to move");
+        check(
+            &["1", "1999-01-01", "a", " a ", "1", "k"],
+            "debit_account and credit_account are both `a`: money has to move",
+        );
         check(&["1", "1999-01-01", "a", "b", "-1", "k"], "amount `-1` is negative: exchange the two accounts instead");
         check(&["1", "1999-01-01", "a", "b", "1.001", "k"], "amount `1.001` has more than 2 decimals (--scale 2)");
         check(&["1", "1999-01-01", "", "b", "1", "k"], "debit_account is empty");

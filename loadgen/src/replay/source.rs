@@ -67,7 +67,10 @@ impl<R: Read> Read for Lines<R> {
         let last_end = buffer[..n].iter().rposition(|&b| b == b'\n');
         self.run = last_end.map_or(self.run + n, |at| n - at - 1);
         if self.run > LINE_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a line of more than {LINE_BYTES_MAX} bytes")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a line of more than {LINE_BYTES_MAX} bytes"),
+            ));
         }
         Ok(n)
     }

@@ -47,7 +47,8 @@ pub(crate) fn sum_file(path: &Path, scale: u32, left_out: &[u64], last_line: u64
         if left_out.binary_search(&line).is_ok() {
             continue;
         }
-        let changed = || anyhow!("{file}, line {line}: the row was sent but cannot be read a second time; did the file change?");
+        let changed =
+            || anyhow!("{file}, line {line}: the row was sent but cannot be read a second time; did the file change?");
         let text = |index: usize| std::str::from_utf8(record.get(index)?).ok().map(str::trim);
         let money = text(amount).and_then(|text| smallest_units(text, scale)).ok_or_else(changed)?;
         let too_large = || anyhow!("{file}, line {line}: the sums of the file exceed 128 bits");
@@ -87,7 +88,8 @@ mod tests {
         let cases = [("0", 0), ("0", 2), ("7", 2), ("7.5", 2), ("7.05", 2), ("007.50", 3), ("99999999999999.99", 2)];
         for (text, scale) in cases {
             let record = csv::ByteRecord::from(vec!["1", "1999-01-01", "a", "b", text, "k"]);
-            let columns = super::super::rows::Columns::find(&csv::ByteRecord::from(super::super::rows::COLUMNS.to_vec()));
+            let columns =
+                super::super::rows::Columns::find(&csv::ByteRecord::from(super::super::rows::COLUMNS.to_vec()));
             let amount = super::super::rows::parse_row(&record, &columns.unwrap(), scale).unwrap().amount;
             assert_eq!(smallest_units(text, scale), Some(amount), "{text}");
         }

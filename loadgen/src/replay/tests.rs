@@ -54,7 +54,10 @@ async fn a_file_is_paid_in_its_order_and_the_balances_equal_its_sums() {
     let bits = ids::namespace_bits("test");
     assert_eq!(state.order, [7, 8, 9].map(|row| ids::transfer_id(bits, row)));
     let paid = state.transfers[&ids::transfer_id(bits, 8)];
-    assert_eq!((paid.amount, paid.user_data_64, paid.user_data_32, paid.code), (50, 19_930_101, 3, ids::code_of("fee")));
+    assert_eq!(
+        (paid.amount, paid.user_data_64, paid.user_data_32, paid.code),
+        (50, 19_930_101, 3, ids::code_of("fee"))
+    );
 }
 
 #[tokio::test]
@@ -147,7 +150,12 @@ async fn a_lost_answer_on_accounts_with_a_past_is_settled_by_time() {
     // The next request is the third: it is applied, its answer is lost, and the retry answers `exists` for both rows.
     fake.state().lose_every = 3;
     let report = replay_quietly(&args(all.path(), &url)).await;
-    assert_eq!((report.exists, report.unknown_attempts, report.exit_code()), (2, 1, exit::PASSED), "{:?}", report.differences);
+    assert_eq!(
+        (report.exists, report.unknown_attempts, report.exit_code()),
+        (2, 1, exit::PASSED),
+        "{:?}",
+        report.differences
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,4 @@
+//! The parts of the binary `crest`: what serves ([`serve`]) and what people type ([`commands`]).
+
+pub mod serve;
+pub mod commands;
