@@ -11,10 +11,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Crest: a sharded payment ledger for peak days.
 #[derive(Parser)]
-#[command(version, after_help = "Example:
+#[command(
+    version,
+    after_help = "Example:
   crest dev --shards 4        a whole ledger in one process, on 127.0.0.1:7000
   crest load peak --help      a rehearsal of the peak
-  crest load replay --help    real payments from a file")]
+  crest load replay --help    real payments from a file"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -130,12 +130,7 @@ impl Page {
     }
 
     fn unpack(r: &mut Reader<'_>) -> Option<Self> {
-        Some(Self {
-            timestamp_min: r.u64()?,
-            timestamp_max: r.u64()?,
-            newest_first: r.u8()? != 0,
-            limit: r.u32()?,
-        })
+        Some(Self { timestamp_min: r.u64()?, timestamp_max: r.u64()?, newest_first: r.u8()? != 0, limit: r.u32()? })
     }
 }
 

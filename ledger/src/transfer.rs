@@ -98,14 +98,9 @@ impl Transfer {
     /// The record as 128 bytes, little-endian.
     pub fn pack(&self, out: &mut Vec<u8>) {
         let mut w = Writer(out);
-        for v in [
-            self.id,
-            self.debit_account_id,
-            self.credit_account_id,
-            self.amount,
-            self.pending_id,
-            self.user_data_128,
-        ] {
+        for v in
+            [self.id, self.debit_account_id, self.credit_account_id, self.amount, self.pending_id, self.user_data_128]
+        {
             w.u128(v);
         }
         w.u64(self.user_data_64).u32(self.user_data_32).u32(self.timeout).u32(self.ledger);

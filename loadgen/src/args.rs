@@ -9,7 +9,7 @@ use crate::replay::ReplayArgs;
 use crate::retry::Patience;
 
 /// Where a router is expected when nobody says otherwise.
-pub const DEFAULT_ROUTER: &str = "http://127.0.0.1:7014";
+pub const DEFAULT_ROUTER: &str = "http://127.0.0.1:7000";
 
 /// Replay a file of payments, or rehearse a peak day; either proves afterwards where the money is.
 #[derive(Debug, Subcommand)]
@@ -62,7 +62,7 @@ pub enum LoadCommand {
 #[derive(Args, Clone, Debug)]
 pub struct RouterArgs {
     /// A router's address, `http://host:port` or `host:port`. Any router of the cluster will do.
-    #[arg(long, value_name = "URL", default_value = DEFAULT_ROUTER)]
+    #[arg(long, value_name = "URL", env = "CREST_ROUTER", default_value = DEFAULT_ROUTER)]
     pub router: String,
 
     /// How long one attempt of one request may take before its outcome counts as unknown.

@@ -32,7 +32,7 @@ fn endpoint(url: &str) -> anyhow::Result<Endpoint> {
     }
     let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let endpoint = Endpoint::from_shared(full)
-        .with_context(|| format!("--router {url}: expected an address such as http://127.0.0.1:7014"))?;
+        .with_context(|| format!("--router {url}: expected an address such as http://127.0.0.1:7000"))?;
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         // Without it a small message waits some 40 ms for the acknowledgement of the one before.
@@ -47,8 +47,8 @@ mod tests {
 
     #[test]
     fn an_address_may_leave_out_the_scheme() {
-        assert_eq!(endpoint("localhost:7014").unwrap().uri().to_string(), "http://localhost:7014/");
-        assert!(endpoint("https://localhost:7014").unwrap_err().to_string().contains("http://"));
+        assert_eq!(endpoint("localhost:7000").unwrap().uri().to_string(), "http://localhost:7000/");
+        assert!(endpoint("https://localhost:7000").unwrap_err().to_string().contains("http://"));
         assert!(endpoint("not an address").is_err());
     }
 }

@@ -14,7 +14,7 @@ impl SplitMix64 {
 
     /// The sequence of item `index` of the run with this seed: neighbouring items have unrelated sequences.
     pub(crate) fn of(seed: u64, index: u64) -> Self {
-        Self(Self(Self(seed).next_u64() ^ index).next_u64())
+        Self::new(Self::new(Self::new(seed).next_u64() ^ index).next_u64())
     }
 
     /// A sequence that no other process and no other call has.

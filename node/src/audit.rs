@@ -110,7 +110,9 @@ impl Audit<'_> {
             rows.clear();
             while rows.len() < 1_024 {
                 match (iterator.key(), iterator.value()) {
-                    (Some(key), Some(value)) if key.first() == Some(&table) => rows.push((key.to_vec(), value.to_vec())),
+                    (Some(key), Some(value)) if key.first() == Some(&table) => {
+                        rows.push((key.to_vec(), value.to_vec()))
+                    }
                     _ => break,
                 }
                 iterator.next();
@@ -131,11 +133,7 @@ impl Audit<'_> {
         }
     }
 
-    fn record(
-        &mut self,
-        record: &TransferRecord,
-        halves: &mut BTreeMap<(u8, u32), (u64, u128)>,
-    ) -> Result<(), String> {
+    fn record(&mut self, record: &TransferRecord, halves: &mut BTreeMap<(u8, u32), (u64, u128)>) -> Result<(), String> {
         let t = &record.transfer;
         let resolved = self.resolved(t)?;
         if t.pending_id != 0 && resolved.is_none() {
@@ -183,25 +181,28 @@ impl Audit<'_> {
 
     fn account(&mut self, account: &Account, totals: &mut BTreeMap<u32, ([u128; 4], u64)>) {
         let [all, until] = self.sums.remove(&account.id).unwrap_or_default();
-        let stored =
-            [account.debits_pending, account.debits_posted, account.credits_pending, account.credits_posted];
-        for (name, (stored, computed)) in
-            ["debits_pending", "debits_posted", "credits_pending", "credits_posted"].iter().zip(stored.iter().zip(all.balances()))
+        let stored = [account.debits_pending, account.debits_posted, account.credits_pending, account.credits_posted];
+        for (name, (stored, computed)) in ["debits_pending", "debits_posted", "credits_pending", "credits_posted"]
+            .iter()
+            .zip(stored.iter().zip(all.balances()))
         {
             if *stored != computed {
-                self.find(format!(
-                    "account {}: {name} is {stored}, but its transfers come to {computed}",
-                    account.id
-                ));
+                self.find(format!("account {}: {name} is {stored}, but its transfers come to {computed}", account.id));
             }
         }
         let debits = account.debits_pending.saturating_add(account.debits_posted);
         let credits = account.credits_pending.saturating_add(account.credits_posted);
         if account.flags.any(AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS) && debits > account.credits_posted {
-            self.find(format!("account {}: its debits {debits} exceed its credits {}", account.id, account.credits_posted));
+            self.find(format!(
+                "account {}: its debits {debits} exceed its credits {}",
+                account.id, account.credits_posted
+            ));
         }
         if account.flags.any(AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS) && credits > account.debits_posted {
-            self.find(format!("account {}: its credits {credits} exceed its debits {}", account.id, account.debits_posted));
+            self.find(format!(
+                "account {}: its credits {credits} exceed its debits {}",
+                account.id, account.debits_posted
+            ));
         }
         if self.map.shard_of(account.id) != self.shard {
             self.find(format!("account {} is not this shard's", account.id));

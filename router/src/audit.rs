@@ -101,10 +101,7 @@ mod tests {
 
     #[test]
     fn totals_that_agree_only_together_hold() {
-        let parts = vec![
-            (0, part([0, 7, 0, 0], vec![(1, 1, 1, 99)])),
-            (1, part([0, 0, 0, 7], vec![(0, 0, 1, 99)])),
-        ];
+        let parts = vec![(0, part([0, 7, 0, 0], vec![(1, 1, 1, 99)])), (1, part([0, 0, 0, 7], vec![(0, 0, 1, 99)]))];
         assert_eq!(combine(5, parts).findings, Vec::<String>::new());
     }
 

@@ -75,12 +75,7 @@ pub(crate) fn levels(
 }
 
 /// What an event touches, and whether its answer may depend on others that touch the same.
-fn collect(
-    event: &Placed,
-    independent: bool,
-    flags: &HashMap<u128, AccountFlags>,
-    keys: &mut Vec<(u128, bool)>,
-) {
+fn collect(event: &Placed, independent: bool, flags: &HashMap<u128, AccountFlags>, keys: &mut Vec<(u128, bool)>) {
     let t = match &event.event {
         Event::Transfer(t) => t,
         Event::Account(a) => {

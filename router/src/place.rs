@@ -99,11 +99,7 @@ pub(crate) fn accounts(events: Vec<crest_ledger::Account>, map: &SlotMap) -> Vec
 
 /// Places transfers. `known` tells the accounts of transfers that exist: of pending ones that a post or void names, and of
 /// posts and voids themselves when they are retried.
-pub(crate) fn transfers(
-    events: Vec<Transfer>,
-    known: &HashMap<u128, (u128, u128)>,
-    map: &SlotMap,
-) -> Vec<Placed> {
+pub(crate) fn transfers(events: Vec<Transfer>, known: &HashMap<u128, (u128, u128)>, map: &SlotMap) -> Vec<Placed> {
     let mut here: HashMap<u128, (u128, u128)> = HashMap::new();
     let resolving = events.iter().any(Transfer::resolves);
     let mut placed = Vec::with_capacity(events.len());
@@ -173,11 +169,8 @@ fn spread(events: &[Placed]) -> Spread {
     shards.dedup();
     let single = events.len() == 1;
     // The payer decides, unless what it has is asked first: then the payee does.
-    let decider = if single && first.balancing() & TransferFlags::BALANCING_DEBIT != 0 {
-        first.homes.1
-    } else {
-        first.homes.0
-    };
+    let decider =
+        if single && first.balancing() & TransferFlags::BALANCING_DEBIT != 0 { first.homes.1 } else { first.homes.0 };
     let stepwise = !single && events.iter().any(|e| e.balancing() != 0);
     Spread::Cross { decider, participants: shards.into_iter().filter(|s| *s != decider).collect(), stepwise }
 }

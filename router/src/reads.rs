@@ -165,7 +165,8 @@ pub(crate) fn other_answer(shard: ShardId) -> RouterError {
 /// the next page.
 fn merge<T: Copy>(pages: Vec<Page<T>>, page: crest_ledger::Page, time: impl Fn(&T) -> Timestamp) -> Page<T> {
     let newest_first = page.newest_first;
-    let horizon = pages.iter().filter_map(|(_, next)| *next).reduce(|a, b| if newest_first { a.max(b) } else { a.min(b) });
+    let horizon =
+        pages.iter().filter_map(|(_, next)| *next).reduce(|a, b| if newest_first { a.max(b) } else { a.min(b) });
     let within = |at: Timestamp| horizon.is_none_or(|h| if newest_first { at >= h } else { at <= h });
     let mut rows: Vec<T> = pages.into_iter().flat_map(|(rows, _)| rows).filter(|row| within(time(row))).collect();
     rows.sort_by_key(&time);

@@ -258,7 +258,8 @@ impl Call {
     async fn end<T>(self, work: impl Future<Output = Result<T, Status>>) -> Answer<T> {
         let result = work.await;
         let code = result.as_ref().err().map_or(tonic::Code::Ok, Status::code);
-        metrics::counter!("crest_router_requests_total", "method" => self.name, "code" => format!("{code:?}")).increment(1);
+        metrics::counter!("crest_router_requests_total", "method" => self.name, "code" => format!("{code:?}"))
+            .increment(1);
         metrics::histogram!("crest_router_request_seconds", "method" => self.name).record(self.began.elapsed());
         result.map(Response::new)
     }

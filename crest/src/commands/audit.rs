@@ -14,7 +14,7 @@ use std::process::ExitCode;
 #[command(after_help = "Example:\n  crest audit --scale 2
 
 Exit codes: 0 every invariant holds, 1 one does not, 3 the audit could not run.")]
-pub(crate) struct Args {
+pub struct Args {
     #[command(flatten)]
     common: Common,
 }

@@ -15,7 +15,7 @@ const LISTING_ROWS_MAX: i64 = 1_000_000;
 
 /// `crest query`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     #[command(subcommand)]
     what: What,
     #[command(flatten)]

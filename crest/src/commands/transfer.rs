@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 /// `crest transfer`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]

@@ -21,11 +21,8 @@ pub fn compare(new: &Transfer, old: &Transfer, pending: Option<&Transfer>) -> S 
 }
 
 fn compare_plain(new: &Transfer, old: &Transfer) -> S {
-    let amount_differs = if old.flags.any(TransferFlags::BALANCING) {
-        new.amount < old.amount
-    } else {
-        new.amount != old.amount
-    };
+    let amount_differs =
+        if old.flags.any(TransferFlags::BALANCING) { new.amount < old.amount } else { new.amount != old.amount };
     first_difference([
         (new.debit_account_id != old.debit_account_id, S::ExistsWithDifferentDebitAccountId),
         (new.credit_account_id != old.credit_account_id, S::ExistsWithDifferentCreditAccountId),

@@ -122,18 +122,8 @@ fn against_pending(t: &Transfer, pending: &Transfer) -> Option<S> {
 fn closed(tables: &Tables, step: &Step, t: &Transfer, pending: &Transfer) -> Verdict<()> {
     let void = t.flags.any(TransferFlags::VOID_PENDING);
     for (here, id, closing, status) in [
-        (
-            step.sides.debit(),
-            pending.debit_account_id,
-            TransferFlags::CLOSING_DEBIT,
-            S::DebitAccountAlreadyClosed,
-        ),
-        (
-            step.sides.credit(),
-            pending.credit_account_id,
-            TransferFlags::CLOSING_CREDIT,
-            S::CreditAccountAlreadyClosed,
-        ),
+        (step.sides.debit(), pending.debit_account_id, TransferFlags::CLOSING_DEBIT, S::DebitAccountAlreadyClosed),
+        (step.sides.credit(), pending.credit_account_id, TransferFlags::CLOSING_CREDIT, S::CreditAccountAlreadyClosed),
     ] {
         if !here {
             continue;

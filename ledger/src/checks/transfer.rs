@@ -191,10 +191,8 @@ fn ledgers(step: &Step, t: &Transfer, sides: &[Option<Side<'_>>; 2], now: Timest
         return Some(refusal(step, S::AccountsMustHaveTheSameLedger as u8, now));
     }
     let ledger = found(&sides[0]).or(found(&sides[1]))?;
-    (ledger != t.ledger).then(|| crate::txn::Refusal {
-        ledger,
-        ..refusal(step, S::TransferMustHaveTheSameLedgerAsAccounts as u8, now)
-    })
+    (ledger != t.ledger)
+        .then(|| crate::txn::Refusal { ledger, ..refusal(step, S::TransferMustHaveTheSameLedgerAsAccounts as u8, now) })
 }
 
 fn imported(tables: &Tables, t: &Transfer, sides: &[Option<Side<'_>>; 2]) -> Option<S> {

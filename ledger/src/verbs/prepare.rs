@@ -80,9 +80,7 @@ impl Needs {
         let Event::Transfer(t) = &step.event else { return };
         let done = tables.transfer_at(at).expect("the step was just tried").transfer;
         let pending = crate::checks::resolve::pending_of(tables, done.pending_id_if_resolving()).map(|(p, _)| p);
-        for (here, id) in
-            [(step.sides.debit(), done.debit_account_id), (step.sides.credit(), done.credit_account_id)]
-        {
+        for (here, id) in [(step.sides.debit(), done.debit_account_id), (step.sides.credit(), done.credit_account_id)] {
             if here {
                 let effect = Effect::of(&done, pending.as_ref(), id);
                 let closing = effect.closed.is_some() || t.flags.any(TransferFlags::CLOSING);

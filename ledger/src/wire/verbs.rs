@@ -150,9 +150,7 @@ impl Packed for Vote {
 
     fn unpack(r: &mut Reader<'_>) -> Option<Self> {
         Some(match r.u8()? {
-            1 => {
-                Self::Held { amounts: unpack_list(r, BATCH_EVENTS_MAX)?, clock: r.u64()?, commit_before: r.u64()? }
-            }
+            1 => Self::Held { amounts: unpack_list(r, BATCH_EVENTS_MAX)?, clock: r.u64()?, commit_before: r.u64()? },
             2 => Self::Refused(Refusal::unpack(r)?),
             3 => Self::Blocked,
             _ => return None,
@@ -279,11 +277,7 @@ impl Packed for Decision {
     }
 
     fn unpack(r: &mut Reader<'_>) -> Option<Self> {
-        Some(Self {
-            decided_at: r.u64()?,
-            waiting_for: unpack_list(r, SHARDS)?,
-            outcome: Outcome::unpack(r)?,
-        })
+        Some(Self { decided_at: r.u64()?, waiting_for: unpack_list(r, SHARDS)?, outcome: Outcome::unpack(r)? })
     }
 }
 

@@ -35,7 +35,11 @@ pub(crate) type Reply = oneshot::Sender<Result<Response, LinkError>>;
 
 /// What reaches the executor through its bounded queue.
 pub(crate) enum Message {
-    Request { request: Request, reply: Reply, queued: Instant },
+    Request {
+        request: Request,
+        reply: Reply,
+        queued: Instant,
+    },
     /// What recovery has to look after.
     InDoubt(oneshot::Sender<InDoubt>),
     Stop,

@@ -53,10 +53,8 @@ impl Executor {
     pub(super) fn run_parked(&mut self) -> Ended {
         for _ in 0..self.state.parked.len() {
             let Some(parked) = self.state.parked.pop_front() else { break };
-            let now_or_doubt = matches!(
-                parked.query,
-                Query::Status | Query::Clock | Query::Pending(_) | Query::KnownAccounts(_)
-            );
+            let now_or_doubt =
+                matches!(parked.query, Query::Status | Query::Clock | Query::Pending(_) | Query::KnownAccounts(_));
             let settled = self.tables.holds().oldest().is_none_or(|oldest| oldest > parked.at);
             if now_or_doubt || settled && self.applied >= parked.barrier {
                 self.answer(parked)?;
@@ -179,7 +177,8 @@ impl Executor {
         self.store.ids(&cold, |id, entry| times.extend(entry.map(|e| (id, e))))?;
         let entry = |id: &u128| new.ids.get(id).or_else(|| times.get(id)).copied();
         let done = |id: &u128| entry(id).filter(|e| e.state != crest_ledger::records::IdState::Failed);
-        let wanted: Vec<Timestamp> = ids.iter().filter_map(|id| Some(done(id)?.timestamp)).filter(|t| *t <= at).collect();
+        let wanted: Vec<Timestamp> =
+            ids.iter().filter_map(|id| Some(done(id)?.timestamp)).filter(|t| *t <= at).collect();
         let mut rows = Vec::with_capacity(wanted.len());
         for record in self.records_at(&wanted)? {
             rows.push(record.transfer);

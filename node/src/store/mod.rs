@@ -51,7 +51,9 @@ pub enum StoreError {
         path: String,
     },
     /// The folder is another ledger's.
-    #[error("the data folder {path} holds {found}, but {expected} was to be opened; give the right folder or cluster file")]
+    #[error(
+        "the data folder {path} holds {found}, but {expected} was to be opened; give the right folder or cluster file"
+    )]
     Other {
         /// Where.
         path: String,

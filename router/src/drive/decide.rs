@@ -16,11 +16,7 @@ use crate::limits;
 
 impl Drive<'_> {
     /// Has the attempts decided. Those that were blocked go to `blocked`, their holds released.
-    pub(super) async fn decide(
-        &mut self,
-        attempts: Vec<Attempt>,
-        blocked: &mut Vec<usize>,
-    ) -> Result<(), RouterError> {
+    pub(super) async fn decide(&mut self, attempts: Vec<Attempt>, blocked: &mut Vec<usize>) -> Result<(), RouterError> {
         let (gave_up, mut todo): (Vec<Attempt>, Vec<Attempt>) = attempts.into_iter().partition(|a| a.blocked);
         let mut give_up = gave_up;
         let mut pause = limits::BLOCKED_PAUSE_MIN;

@@ -153,9 +153,7 @@ impl Drive<'_> {
     fn asked_in_order(&self, unit: &Unit, index: usize) -> Vec<ShardId> {
         let event = &self.events[unit.start + index];
         let credit_first = match &event.event {
-            Event::Transfer(t) => {
-                t.flags.0 & TransferFlags::BALANCING == TransferFlags::BALANCING_CREDIT
-            }
+            Event::Transfer(t) => t.flags.0 & TransferFlags::BALANCING == TransferFlags::BALANCING_CREDIT,
             Event::Account(_) => false,
         };
         let (first, second) =
