@@ -50,6 +50,8 @@ pub enum Answer {
     Decided(Vec<Decided>),
     /// To `Recover`: one for each attempt.
     Outcomes(Vec<Option<Outcome>>),
+    /// To `Finish`: one for each transaction, false when it has to be sent again later.
+    Finished(Vec<bool>),
     /// To all others.
     Done,
 }
@@ -92,8 +94,8 @@ impl Command {
                 Answer::Decided(requests.iter().map(|r| verbs::decide::decide(tables, r)).collect())
             }
             Self::Finish(ends) => {
-                ends.iter().for_each(|(txn, outcome)| verbs::finish::finish(tables, txn, outcome));
-                Answer::Done
+                let finish = |(txn, outcome): &_| verbs::finish::finish(tables, txn, outcome);
+                Answer::Finished(ends.iter().map(finish).collect())
             }
             Self::Acknowledge(shard, txns) => {
                 txns.iter().for_each(|txn| verbs::finish::acknowledge(tables, txn, shard));

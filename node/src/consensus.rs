@@ -235,12 +235,8 @@ impl Consensus {
 }
 
 fn from_log(entry: LogEntry) -> Entry {
-    let mut e = Entry::default();
-    e.index = entry.index;
-    e.term = entry.term;
-    e.set_entry_type(EntryType::EntryNormal);
-    e.data = entry.payload.into();
-    e
+    let data = entry.payload.into();
+    Entry { entry_type: EntryType::EntryNormal, index: entry.index, term: entry.term, data, ..Entry::default() }
 }
 
 fn to_log(entry: Entry) -> LogEntry {

@@ -38,6 +38,9 @@ pub const SCAN_RECORDS_MAX: usize = 50_000;
 /// How often the executor looks at its clock: for raft, expiries and waiting reads.
 pub const TICK: Duration = Duration::from_millis(50);
 
+/// How often RocksDB is asked for its own figures.
+pub const STORE_METRICS_INTERVAL: Duration = Duration::from_secs(2);
+
 /// How often a shard looks for holds past their deadline and decisions that nobody acknowledged.
 pub const RECOVERY_INTERVAL: Duration = Duration::from_millis(250);
 

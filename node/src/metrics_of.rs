@@ -6,6 +6,19 @@ use crest_ledger::TransferStatus;
 use crest_ledger::txn::EventResult;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
+/// RocksDB's own figures and our names for them.
+const STORE_PROPERTIES: &[(&str, &str)] = &[
+    ("rocksdb.estimate-num-keys", "crest_rocksdb_keys"),
+    ("rocksdb.total-sst-files-size", "crest_rocksdb_sst_bytes"),
+    ("rocksdb.estimate-pending-compaction-bytes", "crest_rocksdb_pending_compaction_bytes"),
+    ("rocksdb.num-running-compactions", "crest_rocksdb_running_compactions"),
+    ("rocksdb.num-files-at-level0", "crest_rocksdb_level0_files"),
+    ("rocksdb.actual-delayed-write-rate", "crest_rocksdb_delayed_write_rate"),
+    ("rocksdb.is-write-stopped", "crest_rocksdb_write_stopped"),
+    ("rocksdb.block-cache-usage", "crest_rocksdb_block_cache_bytes"),
+    ("rocksdb.background-errors", "crest_rocksdb_background_errors"),
+];
+
 /// Handles, so that the executor looks nothing up.
 pub(crate) struct ShardMetrics {
     shard: String,
@@ -18,6 +31,7 @@ pub(crate) struct ShardMetrics {
     pub(crate) outbox: Gauge,
     pub(crate) records_in_memory: Gauge,
     pub(crate) aborted: Counter,
+    store: Vec<(&'static str, Gauge)>,
     results: HashMap<(bool, u8), Counter>,
     commands: HashMap<&'static str, (Counter, Counter)>,
 }
@@ -36,9 +50,19 @@ impl ShardMetrics {
             outbox: gauge!("crest_outbox", &labels),
             records_in_memory: gauge!("crest_records_in_memory", &labels),
             aborted: counter!("crest_attempts_aborted_total", &labels),
+            store: STORE_PROPERTIES.iter().map(|(property, name)| (*property, gauge!(*name, &labels))).collect(),
             results: HashMap::new(),
             commands: HashMap::new(),
             shard,
+        }
+    }
+
+    /// Reads what RocksDB says of itself.
+    pub(crate) fn read_store(&self, db: &rocksdb::DB) {
+        for (property, gauge) in &self.store {
+            if let Ok(Some(value)) = db.property_int_value(*property) {
+                gauge.set(value as f64);
+            }
         }
     }
 

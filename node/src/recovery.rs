@@ -82,8 +82,12 @@ async fn tell(
     participant: ShardId,
     ends: Vec<(TxnId, Outcome)>,
 ) -> Result<(), LinkError> {
-    let done = ends.iter().map(|(txn, _)| *txn).collect();
-    call(node, links, participant, vec![Command::Finish(ends)]).await?;
+    let txns: Vec<TxnId> = ends.iter().map(|(txn, _)| *txn).collect();
+    let answers = call(node, links, participant, vec![Command::Finish(ends)]).await?;
+    let Some(Answer::Finished(finished)) = answers.into_iter().next() else {
+        return Err(LinkError::Unknown { shard: participant, why: "an answer to another question".to_owned() });
+    };
+    let done = txns.into_iter().zip(finished).filter(|(_, finished)| *finished).map(|(txn, _)| txn).collect();
     call(node, links, node.shard(), vec![Command::Acknowledge(participant, done)]).await?;
     Ok(())
 }

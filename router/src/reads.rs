@@ -25,12 +25,13 @@ impl Router {
             by_shard.entry(self.links.map().shard_of(*id)).or_default().push(*id);
         }
         let shards: Vec<ShardId> = by_shard.keys().copied().collect();
-        let at = self.one_instant(&shards).await?;
+        let mut at = self.one_instant(&shards).await?;
         let queries = by_shard.into_iter().map(|(shard, ids)| (shard, Query::Accounts(at, ids)));
         let mut found = HashMap::new();
         for answer in self.ask(queries).await? {
-            if let QueryAnswer::Accounts(accounts, _) = answer {
+            if let QueryAnswer::Accounts(accounts, read_at) = answer {
                 found.extend(accounts.into_iter().map(|a| (a.id, a)));
+                at = read_at.unwrap_or(at);
             }
         }
         Ok((ids.iter().filter_map(|id| found.get(id).copied()).collect(), at))
@@ -127,9 +128,10 @@ impl Router {
         self.links.map().epoch()
     }
 
-    /// An instant at or above everything that these shards have answered so far, ns. One shard alone may choose its own.
+    /// An instant at or above everything that was acknowledged so far and touches these shards, ns. One shard alone
+    /// chooses its own.
     pub(crate) async fn one_instant(&self, shards: &[ShardId]) -> Result<Timestamp, RouterError> {
-        if shards.len() == 1 && self.links.map().shards().len() == 1 {
+        if shards.len() == 1 {
             return Ok(0);
         }
         let mut at = 0;

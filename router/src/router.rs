@@ -10,7 +10,7 @@ use crest_ledger::wire::Request;
 use crest_ledger::{Account, Transfer, TransferStatus};
 use crest_link::Links;
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::drive::Driver;
 use crate::error::RouterError;
@@ -52,7 +52,7 @@ impl Router {
     /// # Errors
     /// [`RouterError`]: nothing was applied, or the outcome is unknown.
     pub async fn create_accounts(&self, accounts: Vec<Account>) -> Result<Vec<EventResult>, RouterError> {
-        let _admitted = self.admit(accounts.len()).await?;
+        let _admitted = self.admit(accounts.len())?;
         let placed = place::accounts(accounts, self.links.map());
         self.run(&placed, false, &HashMap::new()).await
     }
@@ -67,7 +67,7 @@ impl Router {
         transfers: Vec<Transfer>,
         independent: bool,
     ) -> Result<Vec<EventResult>, RouterError> {
-        let _admitted = self.admit(transfers.len()).await?;
+        let _admitted = self.admit(transfers.len())?;
         let known = match transfers.iter().any(Transfer::resolves) {
             true => self.known.resolved_accounts(&self.links, &transfers).await?,
             false => HashMap::new(),
@@ -117,21 +117,13 @@ impl Router {
 
     /// Admission: a bounded number of requests, and of events in them. What does not fit is refused at once, before
     /// anything of it is applied.
-    async fn admit(&self, events: usize) -> Result<impl Drop + use<>, RouterError> {
+    fn admit(&self, events: usize) -> Result<[OwnedSemaphorePermit; 2], RouterError> {
         let full = |what: &str, max: usize| RouterError::Refused(format!("this router works on {max} {what} already"));
         let request = self.requests.clone().try_acquire_owned();
         let request = request.map_err(|_| full("requests", limits::REQUESTS_MAX))?;
         let n = u32::try_from(events).unwrap_or(u32::MAX);
         let events = self.events.clone().try_acquire_many_owned(n);
         let events = events.map_err(|_| full("events", limits::EVENTS_MAX))?;
-        Ok(Admitted(request, events))
+        Ok([request, events])
     }
-}
-
-/// A place among the requests, given back when dropped.
-#[allow(dead_code)]
-struct Admitted(tokio::sync::OwnedSemaphorePermit, tokio::sync::OwnedSemaphorePermit);
-
-impl Drop for Admitted {
-    fn drop(&mut self) {}
 }

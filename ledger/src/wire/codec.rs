@@ -55,6 +55,22 @@ packed_number! {
     u128, u128;
 }
 
+impl Packed for bool {
+    const BYTES_MIN: usize = 1;
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(*self));
+    }
+
+    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
+        match r.u8()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+}
+
 impl<A: Packed, B: Packed> Packed for (A, B) {
     const BYTES_MIN: usize = A::BYTES_MIN + B::BYTES_MIN;
 

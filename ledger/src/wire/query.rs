@@ -15,7 +15,8 @@ pub const FINDINGS_MAX: usize = 100;
 pub enum Query {
     /// How the shard is.
     Status,
-    /// The shard's clock: every answered change has a timestamp at or below it.
+    /// The shard's clock, once the holds that are open now have ended: everything that was acknowledged and touches this
+    /// shard has a timestamp at or below it.
     Clock,
     /// Accounts by id.
     Accounts(Timestamp, Vec<u128>),
@@ -83,7 +84,8 @@ pub enum QueryAnswer {
     Status(ShardStatus),
     /// To `Clock`, ns.
     Clock(Timestamp),
-    /// Accounts, in the order asked or listed; and where to go on when the list is not at its end.
+    /// Accounts, in the order asked or listed; and where to go on when a list is not at its end, or the instant that a
+    /// look-up is of.
     Accounts(Vec<Account>, Option<Timestamp>),
     /// Transfers, likewise.
     Transfers(Vec<Transfer>, Option<Timestamp>),

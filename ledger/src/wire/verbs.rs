@@ -59,6 +59,7 @@ impl Packed for Answer {
             Self::Decided(v) => tagged(3, v, out),
             Self::Outcomes(v) => tagged(4, v, out),
             Self::Done => out.push(5),
+            Self::Finished(v) => tagged(6, v, out),
         }
     }
 
@@ -69,6 +70,7 @@ impl Packed for Answer {
             3 => Self::Decided(unpack_list(r, TXNS_MAX)?),
             4 => Self::Outcomes(unpack_list(r, TXNS_MAX)?),
             5 => Self::Done,
+            6 => Self::Finished(unpack_list(r, TXNS_MAX)?),
             _ => return None,
         })
     }

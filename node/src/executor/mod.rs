@@ -14,7 +14,7 @@ use crest_ledger::Timestamp;
 use crest_ledger::decisions::Decision;
 use crest_ledger::needs::Needs;
 use crest_ledger::tables::Tables;
-use crest_ledger::txn::{ShardId, TxnId};
+use crest_ledger::txn::{Outcome, ShardId, TxnId};
 use crest_ledger::wire::{LogBatch, Request, Response};
 use crest_link::LinkError;
 use crest_topology::SlotMap;
@@ -97,13 +97,14 @@ pub(crate) struct State {
     /// No later entry may have a time below this: a read at that instant was promised.
     promised: Timestamp,
     parked: VecDeque<reads::Parked>,
-    audits: Vec<reads::Parked>,
+    audits: Vec<(Timestamp, reads::Parked)>,
     /// A request that did not fit the last group.
     left_over: Option<Message>,
     needs: Needs,
     last_tick: Option<Instant>,
     last_raft_tick: Option<Instant>,
     last_expiry: Option<Instant>,
+    last_store_metrics: Option<Instant>,
     stopping: bool,
 }
 
@@ -242,7 +243,12 @@ impl Executor {
         let overdue = |at: Timestamp| at.saturating_add(crest_ledger::limits::HOLD_DEADLINE_NS) <= now;
         let patience = u64::try_from(limits::OUTBOX_PATIENCE.as_nanos()).unwrap_or(u64::MAX);
         let holds = self.tables.holds().oldest_first().take_while(|h| overdue(h.prepared_at));
-        let decisions = self.tables.decisions().outbox().filter(|(_, d)| d.decided_at.saturating_add(patience) <= now);
+        // No router knows of an expiry: its payee is told at once.
+        let waits = |d: &Decision| match d.outcome {
+            Outcome::Expired(_) => false,
+            _ => d.decided_at.saturating_add(patience) > now,
+        };
+        let decisions = self.tables.decisions().outbox().filter(|(_, d)| !waits(d));
         InDoubt {
             holds: holds.take(limits::RECOVERY_BATCH_MAX).map(|h| (h.txn, h.decider)).collect(),
             decisions: decisions.take(limits::RECOVERY_BATCH_MAX).map(|(t, d)| (*t, d.clone())).collect(),
@@ -289,6 +295,10 @@ impl Executor {
         if self.state.last_raft_tick.is_none_or(|t| now - t >= 2 * limits::TICK) {
             self.state.last_raft_tick = Some(now);
             self.consensus.tick();
+        }
+        if self.state.last_store_metrics.is_none_or(|t| now - t >= limits::STORE_METRICS_INTERVAL) {
+            self.state.last_store_metrics = Some(now);
+            self.metrics.read_store(&self.store.db());
         }
         let age = self.tables.holds().oldest().map_or(0, |at| self.clock.now().saturating_sub(at));
         self.metrics.queue_depth.set(self.queue.len() as f64);

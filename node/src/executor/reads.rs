@@ -1,7 +1,12 @@
 //! Reading: every answer is of one instant, and nothing that was in doubt at that instant is left open.
 //!
-//! A read waits until no hold at or below its instant is open and every entry that was proposed before it is applied; then
-//! it reads the state and takes back what lies above the instant.
+//! A read that names its instant waits until no hold at or below it is open and every entry that was proposed before is
+//! applied; then it reads the state and takes back what lies above the instant.
+//!
+//! A read that wants "now" first has to find out when that is. What was acknowledged before it came may have been decided on
+//! another shard, at a timestamp above this shard's clock; but then its hold is still open here. So the read waits until
+//! the holds that were open when it came have ended; their ends have moved the clock above all those decisions, and the
+//! clock's time then is its instant.
 
 use std::time::Instant;
 
@@ -19,12 +24,18 @@ pub(super) struct Parked {
     query: Query,
     reply: Reply,
     since: Instant,
-    /// The instant that it promised to show in full, ns.
-    at: Timestamp,
-    /// Whether the caller named the instant: then the answer is of exactly that one.
-    exact: bool,
-    /// Entries up to here have to be applied first.
-    barrier: u64,
+    waits: Waits,
+}
+
+/// What a read waits for.
+#[derive(Clone, Copy)]
+enum Waits {
+    /// The holds that were open when it came, at or below this instant, ns.
+    HoldsUntil(Timestamp),
+    /// All that is at or below its instant, and the entries up to `barrier`.
+    Instant { at: Timestamp, barrier: u64 },
+    /// Nothing: it asks for what is, in doubt or not.
+    Nothing,
 }
 
 impl Executor {
@@ -41,37 +52,46 @@ impl Executor {
             Query::QueryAccounts(at, _) | Query::QueryTransfers(at, _) => *at,
             Query::Status | Query::Clock | Query::Pending(_) | Query::KnownAccounts(_) => 0,
         };
-        let at = if named == 0 { self.tables.now() } else { named };
-        // From now on this shard gives no timestamp at or below it.
-        self.state.promised = self.state.promised.max(at);
-        let barrier = if named == 0 { self.applied } else { self.consensus.last_index() };
-        let parked = Parked { query, reply, since: Instant::now(), at, exact: named != 0, barrier };
-        self.state.parked.push_back(parked);
+        let waits = match &query {
+            Query::Status | Query::Pending(_) | Query::KnownAccounts(_) => Waits::Nothing,
+            _ if named == 0 => Waits::HoldsUntil(self.tables.now()),
+            _ => Waits::Instant { at: named, barrier: self.consensus.last_index() },
+        };
+        // From now on this shard gives no timestamp at or below a named instant.
+        self.state.promised = self.state.promised.max(named);
+        self.state.parked.push_back(Parked { query, reply, since: Instant::now(), waits });
     }
 
     /// Answers the reads that may be answered.
     pub(super) fn run_parked(&mut self) -> Ended {
         for _ in 0..self.state.parked.len() {
-            let Some(parked) = self.state.parked.pop_front() else { break };
-            let now_or_doubt =
-                matches!(parked.query, Query::Status | Query::Clock | Query::Pending(_) | Query::KnownAccounts(_));
-            let settled = self.tables.holds().oldest().is_none_or(|oldest| oldest > parked.at);
-            if now_or_doubt || settled && self.applied >= parked.barrier {
-                self.answer(parked)?;
-            } else if parked.since.elapsed() > limits::PARKED_READ_TIMEOUT {
-                let why = "transfers in doubt did not end in time; read again".to_owned();
-                let _ = parked.reply.send(Err(LinkError::Unknown { shard: self.shard, why }));
-            } else {
-                self.state.parked.push_back(parked);
+            let Some(mut parked) = self.state.parked.pop_front() else { break };
+            let oldest = self.tables.holds().oldest().unwrap_or(Timestamp::MAX);
+            if let Waits::HoldsUntil(arrival) = parked.waits
+                && oldest > arrival
+            {
+                // Every later timestamp of this shard is above this one, whatever is still to be applied.
+                parked.waits = Waits::Instant { at: self.tables.now(), barrier: 0 };
+                if matches!(parked.query, Query::Clock) {
+                    parked.waits = Waits::Nothing;
+                }
+            }
+            match parked.waits {
+                Waits::Nothing => self.answer(parked, self.tables.now())?,
+                Waits::Instant { at, barrier } if oldest > at && self.applied >= barrier => self.answer(parked, at)?,
+                _ if parked.since.elapsed() > limits::PARKED_READ_TIMEOUT => {
+                    let why = "transfers in doubt did not end in time; read again".to_owned();
+                    let _ = parked.reply.send(Err(LinkError::Unknown { shard: self.shard, why }));
+                }
+                _ => self.state.parked.push_back(parked),
             }
         }
         Ok(())
     }
 
-    fn answer(&mut self, parked: Parked) -> Ended {
-        let at = if parked.exact { parked.at } else { self.tables.safe_time().max(parked.at) };
+    fn answer(&mut self, parked: Parked, at: Timestamp) -> Ended {
         if let Query::Audit(_) = parked.query {
-            return self.start_audit(parked);
+            return self.start_audit(parked, at);
         }
         let answer = self.read(&parked.query, at).map_err(|e| e.to_string())?;
         let _ = parked.reply.send(Ok(Response::Query(answer)));
@@ -82,7 +102,7 @@ impl Executor {
         Ok(match query {
             Query::Status => QueryAnswer::Status(self.status()),
             Query::Clock => QueryAnswer::Clock(self.tables.now()),
-            Query::Accounts(_, ids) => QueryAnswer::Accounts(self.accounts_at(ids, at)?, None),
+            Query::Accounts(_, ids) => QueryAnswer::Accounts(self.accounts_at(ids, at)?, Some(at)),
             Query::Transfers(_, ids) => QueryAnswer::Transfers(self.transfers_by_id(ids, at)?, None),
             Query::Pending(ids) => QueryAnswer::Pending(self.transfers_by_id(ids, Timestamp::MAX)?),
             Query::KnownAccounts(ids) => QueryAnswer::Accounts(self.accounts_at(ids, Timestamp::MAX)?, None),
@@ -331,20 +351,20 @@ impl Paging {
 impl Executor {
     /// An audit reads a snapshot of the store, so that payments go on. First the store has to have everything: a checkpoint
     /// is written, and the snapshot is taken at its end.
-    fn start_audit(&mut self, parked: Parked) -> Ended {
+    fn start_audit(&mut self, parked: Parked, at: Timestamp) -> Ended {
         if self.state.checkpointing {
             self.state.parked.push_back(parked);
             return Ok(());
         }
         self.maybe_checkpoint(true)?;
-        self.state.audits.push(parked);
+        self.state.audits.push((at, parked));
         Ok(())
     }
 
     /// Starts the audits that waited for the checkpoint which was just written.
     pub(super) fn run_audits(&mut self) {
-        for parked in std::mem::take(&mut self.state.audits) {
-            crate::audit::start(self.shard, self.map.clone(), self.store.db(), parked.at, parked.reply);
+        for (at, parked) in std::mem::take(&mut self.state.audits) {
+            crate::audit::start(self.shard, self.map.clone(), self.store.db(), at, parked.reply);
         }
     }
 }

@@ -80,6 +80,9 @@ pub enum StoreError {
     },
 }
 
+/// A key and its value.
+type Entry = (Vec<u8>, Vec<u8>);
+
 /// What is stored of one shard.
 pub struct Store {
     db: Arc<DB>,
@@ -152,7 +155,7 @@ impl Store {
         Ok(())
     }
 
-    fn table(&self, prefix: u8) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn table(&self, prefix: u8) -> Result<Vec<Entry>, StoreError> {
         let mut rows = Vec::new();
         for row in self.db.iterator(rocksdb::IteratorMode::From(&[prefix], rocksdb::Direction::Forward)) {
             let (key, value) = row.map_err(|e| self.rocks(e))?;

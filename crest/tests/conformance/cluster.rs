@@ -1,0 +1,164 @@
+//! An embedded cluster as a subject: every call goes through its router, as a client's would.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crest::serve::{Embedded, EmbeddedConfig};
+use crest_conformance::Subject;
+use crest_ledger::limits::TIMESTAMP_MAX;
+use crest_ledger::txn::EventResult;
+use crest_ledger::{
+    Account, AccountBalance, AccountFilter, AccountStatus, Page, QueryFilter, Timestamp, Transfer, TransferFlags,
+    TransferStatus,
+};
+use crest_node::ClockSource;
+use crest_router::{Router, RouterError};
+use tokio::runtime::Runtime;
+
+/// Some day in 2026, ns.
+const NOW: Timestamp = 1_790_000_000_000_000_000;
+/// How long what is due may take, in real time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// N shards and a router, whose time stands still until it is moved.
+pub struct Cluster {
+    runtime: Runtime,
+    embedded: Option<Embedded>,
+    router: Router,
+    clock: Arc<AtomicU64>,
+    /// When reservations expire that may still have to.
+    expiries: Vec<Timestamp>,
+    _data: tempfile::TempDir,
+}
+
+impl Cluster {
+    pub fn open(shards: u32) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let clock = Arc::new(AtomicU64::new(NOW));
+        let config = EmbeddedConfig {
+            shards,
+            data_dir: data.path().to_owned(),
+            clock: ClockSource::Manual(clock.clone()),
+        };
+        let _inside = runtime.enter();
+        let embedded = Embedded::open(config).unwrap();
+        let router = embedded.router();
+        drop(_inside);
+        Self { runtime, embedded: Some(embedded), router, clock, expiries: Vec::new(), _data: data }
+    }
+
+    /// What an audit of all shards finds wrong.
+    pub fn audit(&self) -> Vec<String> {
+        self.wait(self.router.audit()).findings
+    }
+
+    fn wait<T>(&self, answer: impl Future<Output = Result<T, RouterError>>) -> T {
+        self.runtime.block_on(answer).unwrap()
+    }
+
+    /// All rows of a list, page after page, up to its limit.
+    fn pages<T, F>(&self, page: Page, time: impl Fn(&T) -> Timestamp, ask: impl Fn(Page) -> F) -> Vec<T>
+    where
+        F: Future<Output = Result<(Vec<T>, Option<Timestamp>), RouterError>>,
+    {
+        let limit = page.limit as usize;
+        let (mut rows, mut page) = (Vec::new(), page);
+        loop {
+            let (more, next) = self.wait(ask(page));
+            rows.extend(more);
+            let Some(last) = next.filter(|_| rows.len() < limit) else { break };
+            assert!(rows.iter().all(|row| if page.newest_first { time(row) >= last } else { time(row) <= last }));
+            page.limit = u32::try_from(limit - rows.len()).unwrap();
+            if page.newest_first {
+                page.timestamp_max = last - 1;
+            } else {
+                page.timestamp_min = last + 1;
+            }
+        }
+        assert!(rows.len() <= limit, "a list has {} rows, but the limit is {limit}", rows.len());
+        rows
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let stopped = self.embedded.take().map(Embedded::stop);
+        if !std::thread::panicking() {
+            stopped.unwrap().unwrap();
+        }
+    }
+}
+
+impl Subject for Cluster {
+    fn create_accounts(&mut self, events: &[Account]) -> Vec<AccountStatus> {
+        let results = self.wait(self.router.create_accounts(events.to_vec()));
+        results.iter().map(|r| r.account_status().unwrap_or_else(|| panic!("{r:?} is no status"))).collect()
+    }
+
+    fn create_transfers(&mut self, events: &[Transfer]) -> Vec<TransferStatus> {
+        let results = self.wait(self.router.create_transfers(events.to_vec(), false));
+        for (event, result) in events.iter().zip(&results) {
+            if result.status == EventResult::CREATED && event.flags.any(TransferFlags::PENDING) {
+                let made = Transfer { timestamp: result.timestamp, ..*event };
+                self.expiries.extend(made.expires_at());
+            }
+        }
+        results.iter().map(|r| r.transfer_status().unwrap_or_else(|| panic!("{r:?} is no status"))).collect()
+    }
+
+    fn lookup_accounts(&mut self, ids: &[u128]) -> Vec<Account> {
+        self.wait(self.router.lookup_accounts(ids)).0
+    }
+
+    fn lookup_transfers(&mut self, ids: &[u128]) -> Vec<Transfer> {
+        self.wait(self.router.lookup_transfers(ids))
+    }
+
+    fn account_transfers(&mut self, filter: &AccountFilter) -> Vec<Transfer> {
+        let ask = |page| self.router.account_transfers(AccountFilter { page, ..*filter });
+        self.pages(filter.page, |t| t.timestamp, ask)
+    }
+
+    fn account_balances(&mut self, filter: &AccountFilter) -> Vec<AccountBalance> {
+        let ask = |page| self.router.account_balances(AccountFilter { page, ..*filter });
+        self.pages(filter.page, |b| b.timestamp, ask)
+    }
+
+    fn query_accounts(&mut self, filter: &QueryFilter) -> Vec<Account> {
+        let ask = |page| self.router.query_accounts(QueryFilter { page, ..*filter });
+        self.pages(filter.page, |a| a.timestamp, ask)
+    }
+
+    fn query_transfers(&mut self, filter: &QueryFilter) -> Vec<Transfer> {
+        let ask = |page| self.router.query_transfers(QueryFilter { page, ..*filter });
+        self.pages(filter.page, |t| t.timestamp, ask)
+    }
+
+    fn advance(&mut self, nanoseconds: u64) {
+        let before = self.clock.load(Ordering::Relaxed);
+        let now = before.saturating_add(nanoseconds).min(TIMESTAMP_MAX);
+        self.clock.store(now, Ordering::Relaxed);
+        let due = self.expiries.iter().any(|at| *at <= now);
+        self.expiries.retain(|at| *at > now);
+        if !due {
+            return;
+        }
+        let began = Instant::now();
+        std::thread::sleep(Duration::from_millis(130));
+        loop {
+            let status = self.runtime.block_on(self.router.status());
+            if status.into_iter().all(|(_, _, s)| s.unwrap().outbox == 0) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "what is due was not released");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn now(&mut self) -> Timestamp {
+        self.clock.load(Ordering::Relaxed)
+    }
+}

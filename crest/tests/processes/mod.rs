@@ -1,0 +1,323 @@
+//! Real processes of the binary, for tests: started on free ports of 127.0.0.1 with folders of their own, killed when
+//! dropped, and never waited for without end.
+
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crest_proto::v1;
+use crest_proto::v1::ledger_client::LedgerClient;
+use crest_proto::v1::operations_client::OperationsClient;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long a process may take to be ready. It writes its first log segments, while other tests share the disk.
+const READY: Duration = Duration::from_secs(60);
+/// How long a process that has to end may take: the server's own drain is 5 s.
+const END: Duration = Duration::from_secs(30);
+/// What a request may take: more than the 12 s after which a router reports an unknown outcome.
+const REQUEST: Duration = Duration::from_secs(20);
+/// Standard error that is kept for a failing test.
+const STDERR_BYTES: usize = 16 << 10;
+/// The name in every cluster file of these tests.
+pub(crate) const CLUSTER: &str = "test";
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    arguments: String,
+    stderr: Arc<Mutex<String>>,
+    /// Where it listens, as it said itself.
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts `crest` with these arguments and waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// When it is not ready in time; with what it wrote to standard error.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut child = spawn(arguments);
+        let stderr = Arc::new(Mutex::new(String::new()));
+        keep_last_lines(child.stderr.take().expect("standard error is a pipe"), stderr.clone());
+        let stdout = child.stdout.take().expect("standard output is a pipe");
+        let (ready, address) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some((_, address)) = line.rsplit_once("ready on ") {
+                    let _ = ready.send(address.trim().parse::<SocketAddr>());
+                }
+            }
+        });
+        let arguments = arguments.join(" ");
+        let unbound = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Self { child, arguments, stderr, address: unbound };
+        server.address = match address.recv_timeout(READY) {
+            Ok(Ok(address)) => address,
+            other => panic!("crest {} is not ready: {other:?}\n{}", server.arguments, server.log()),
+        };
+        server
+    }
+
+    /// A whole cluster in one process, on a free port.
+    pub(crate) fn dev(shards: u32, data_dir: &Path) -> Self {
+        Self::start(&["dev", "--shards", &shards.to_string(), "--data-dir", text(data_dir), "--listen", ANY, OFF, "off"])
+    }
+
+    /// What it wrote to standard error last.
+    pub(crate) fn log(&self) -> String {
+        self.stderr.lock().expect("nobody panics with it").clone()
+    }
+
+    /// `kill -9`: the process has no say in it.
+    pub(crate) fn kill(mut self) {
+        self.end_now();
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not end with success in time.
+    pub(crate) fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("the command kill is there");
+        assert!(sent.success(), "no process {pid} to stop");
+        let status = wait(&mut self.child, END).unwrap_or_else(|| panic!("crest {} does not stop", self.arguments));
+        assert!(status.success(), "crest {} ended with {status}\n{}", self.arguments, self.log());
+    }
+
+    /// Whether it runs still.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// A client of its ledger. It connects again by itself.
+    pub(crate) fn ledger(&self) -> LedgerClient<Channel> {
+        ledger_at(self.address)
+    }
+
+    /// A client of its operations.
+    pub(crate) fn operations(&self) -> OperationsClient<Channel> {
+        OperationsClient::new(channel(self.address))
+    }
+
+    fn end_now(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end_now();
+        if std::thread::panicking() {
+            eprintln!("--- crest {}, standard error at the end:\n{}", self.arguments, self.log());
+        }
+    }
+}
+
+/// Any free port.
+const ANY: &str = "127.0.0.1:0";
+const OFF: &str = "--metrics";
+
+/// A client of the ledger at `address`. It connects when it is used, and again after every failure.
+pub(crate) fn ledger_at(address: SocketAddr) -> LedgerClient<Channel> {
+    LedgerClient::new(channel(address)).max_decoding_message_size(crest_proto::MESSAGE_BYTES_MAX)
+}
+
+/// The way to a server, opened when it is used.
+pub(crate) fn channel(address: SocketAddr) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address makes a URL");
+    endpoint.tcp_nodelay(true).connect_timeout(Duration::from_secs(2)).timeout(REQUEST).connect_lazy()
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit code; `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs `crest` with these arguments to its end.
+///
+/// # Panics
+/// When it does not end in time: a server that was to be refused has started.
+pub(crate) fn run(arguments: &[&str], patience: Duration) -> Ended {
+    let mut child = spawn(arguments);
+    let stdout = read_all(child.stdout.take().expect("standard output is a pipe"));
+    let stderr = read_all(child.stderr.take().expect("standard error is a pipe"));
+    let Some(status) = wait(&mut child, patience) else {
+        let _ = child.kill();
+        let _ = child.wait();
+        let (stdout, stderr) = (stdout.join(), stderr.join());
+        panic!("crest {} has not ended within {patience:?}: {stdout:?} {stderr:?}", arguments.join(" "));
+    };
+    let text = |reader: std::thread::JoinHandle<String>| reader.join().expect("reading does not panic");
+    Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// Runs `crest` with arguments that it has to refuse: its exit code is `code`, nothing is on standard output, and the last
+/// line of standard error holds all of `words`.
+#[track_caller]
+pub(crate) fn refused(arguments: &[&str], code: i32, words: &[&str]) {
+    let ended = run(arguments, END);
+    assert_eq!(ended.code, Some(code), "crest {}: {ended:?}", arguments.join(" "));
+    assert_eq!(ended.stdout, "", "crest {}", arguments.join(" "));
+    for word in words {
+        assert!(ended.stderr.contains(word), "crest {}: expected '{word}' in: {}", arguments.join(" "), ended.stderr);
+    }
+    assert!(!ended.stderr.contains("panicked"), "crest {}: {}", arguments.join(" "), ended.stderr);
+}
+
+fn spawn(arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crest"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // What the developer has set for a server of their own must not reach the ones of the test.
+    for name in ["CREST_LISTEN", "CREST_METRICS", "CREST_ROUTER", "CREST_SCALE", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    command.spawn().expect("the binary was built with the test")
+}
+
+fn read_all(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn keep_last_lines(from: impl Read + Send + 'static, kept: Arc<Mutex<String>>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut kept = kept.lock().expect("nobody panics with it");
+            kept.push_str(&line);
+            kept.push('\n');
+            if kept.len() > 2 * STDERR_BYTES {
+                let cut = kept.len() - STDERR_BYTES;
+                let cut = kept[cut..].find('\n').map_or(kept.len(), |end| cut + end + 1);
+                kept.drain(..cut);
+            }
+        }
+    });
+}
+
+fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let until = Instant::now() + patience;
+    loop {
+        match child.try_wait().expect("the process is ours") {
+            Some(status) => return Some(status),
+            None if Instant::now() > until => return None,
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// A folder of the test's own, deleted with it.
+pub(crate) fn folder() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("crest-test-").tempdir().expect("a temporary folder can be made")
+}
+
+/// A path of a temporary folder, as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary folders have readable names")
+}
+
+/// Ports that were free just now.
+pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind(ANY).expect("127.0.0.1 has a free port")).collect();
+    listeners.iter().map(|listener| listener.local_addr().expect("it is bound")).collect()
+}
+
+/// A cluster of separate processes: a file, and where its shards keep their data.
+pub(crate) struct ClusterFiles {
+    dir: tempfile::TempDir,
+    /// The shards' addresses, by number.
+    pub(crate) shards: Vec<SocketAddr>,
+}
+
+impl ClusterFiles {
+    /// A cluster file for `shards` shards on ports that are free.
+    pub(crate) fn new(shards: usize) -> Self {
+        let files = Self { dir: folder(), shards: free_addresses(shards) };
+        files.write("cluster.toml", &files.toml());
+        files
+    }
+
+    /// The text of the cluster file.
+    pub(crate) fn toml(&self) -> String {
+        let shards = self.shards.iter().enumerate();
+        let shards = shards.map(|(id, address)| format!("\n[[shard]]\nid = {id}\naddress = \"{address}\"\n"));
+        format!("cluster = \"{CLUSTER}\"\nepoch = 1\n{}", shards.collect::<String>())
+    }
+
+    /// Writes a file next to the cluster file.
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content).expect("the temporary folder can be written");
+        path
+    }
+
+    /// A path in the cluster's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Where a shard keeps its data.
+    pub(crate) fn data_dir(&self, shard: usize) -> PathBuf {
+        self.path(&format!("shard-{shard}"))
+    }
+
+    /// Starts the node of a shard.
+    pub(crate) fn node(&self, shard: usize) -> Server {
+        let (file, data) = (self.path("cluster.toml"), self.data_dir(shard));
+        let number = shard.to_string();
+        Server::start(&["node", "--cluster", text(&file), "--shard", &number, "--data-dir", text(&data), OFF, "off"])
+    }
+
+    /// Starts a router on `listen`.
+    pub(crate) fn router(&self, listen: SocketAddr) -> Server {
+        let file = self.path("cluster.toml");
+        Server::start(&["router", "--cluster", text(&file), "--listen", &listen.to_string(), OFF, "off"])
+    }
+}
+
+/// Asks for the shards' status until `done` says so.
+///
+/// # Panics
+/// When that takes longer than `patience`; with the last status.
+pub(crate) async fn status_until(
+    operations: &mut OperationsClient<Channel>,
+    patience: Duration,
+    what: &str,
+    done: impl Fn(&v1::StatusResponse) -> bool,
+) -> Duration {
+    let begun = Instant::now();
+    loop {
+        let status = operations.status(v1::StatusRequest {}).await.map(tonic::Response::into_inner);
+        if status.as_ref().is_ok_and(&done) {
+            return begun.elapsed();
+        }
+        assert!(begun.elapsed() < patience, "{what}: not within {patience:?}; the last status: {status:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Whether every shard answers and nothing is in doubt between them.
+pub(crate) fn is_quiet(status: &v1::StatusResponse) -> bool {
+    !status.shards.is_empty() && status.shards.iter().all(|s| s.reachable && s.holds == 0 && s.outbox == 0)
+}
+
+/// The file or folder `name` next to the checkout, when it is there.
+pub(crate) fn beside_the_workspace(name: &str) -> Option<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
+    Some(workspace.parent()?.join(name)).filter(|path| path.exists())
+}
