@@ -40,8 +40,17 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(command)));
     done.unwrap_or_else(|e| {
-        eprintln!("crest: {e:#}");
+        eprintln!("crest: {}", describe(&e));
         ExitCode::from(3)
+    })
+}
+
+/// An error and its causes on one line, without those that the text before has told already.
+fn describe(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
     })
 }
 

@@ -15,7 +15,7 @@ use crest_conformance::{Case, cases, differential, run, seeds};
 use layout::Layout;
 
 /// Random sequences for each layout, and operations in each of them.
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 4;
 const STEPS: usize = 300;
 
 #[test]

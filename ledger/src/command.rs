@@ -33,8 +33,8 @@ pub enum Command {
     Acknowledge(ShardId, Vec<TxnId>),
     /// [`verbs::recover`]; with `true`, undecided attempts are aborted.
     Recover(bool, Vec<TxnId>),
-    /// [`verbs::expire`]: pending transfers that are due, each with its payee's shard.
-    Expire(Vec<(u128, ShardId)>),
+    /// [`verbs::expire`]: pending transfers between accounts of this shard that are due.
+    Expire(Vec<u128>),
     /// Remember that these transfer ids failed with a transient status.
     Burn(Vec<u128>),
 }
@@ -62,9 +62,15 @@ impl Command {
     pub fn needs(&self, tables: &Tables, needs: &mut Needs) {
         match self {
             Self::Create(steps) => needs.steps(tables, steps),
-            Self::Prepare(requests) => requests.iter().for_each(|r| needs.steps(tables, &r.steps)),
+            Self::Prepare(requests) => {
+                for r in requests {
+                    needs.steps(tables, &r.steps);
+                    needs.expiry(tables, &r.txn);
+                }
+            }
             Self::Decide(requests) => {
                 for r in requests {
+                    needs.expiry(tables, &r.txn);
                     needs.steps(tables, &r.steps);
                     if !r.refusals.is_empty() {
                         r.events.iter().for_each(|(id, _)| needs.burn(tables, *id));
@@ -72,7 +78,7 @@ impl Command {
                 }
             }
             Self::Finish(ends) => ends.iter().for_each(|(txn, outcome)| needs.finish(tables, txn, outcome)),
-            Self::Expire(due) => needs.expire(tables, due.iter().map(|(id, _)| *id)),
+            Self::Expire(due) => needs.expire(tables, due),
             Self::Burn(ids) => ids.iter().for_each(|id| needs.burn(tables, *id)),
             Self::Acknowledge(..) | Self::Recover(..) => {}
         }

@@ -157,6 +157,11 @@ impl Holds {
         self.imported > 0
     }
 
+    /// Whether an open hold may be posted at the instant `at`, so that nothing else can be recorded there.
+    pub fn may_end_at(&self, at: Timestamp) -> bool {
+        self.oldest().is_some_and(|oldest| oldest < at)
+    }
+
     /// What is reserved on an account.
     pub fn totals(&self, account_id: u128) -> HeldTotals {
         if self.totals.is_empty() {

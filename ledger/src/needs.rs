@@ -1,6 +1,7 @@
 //! Which records a command touches: the shell loads them before the command is applied.
 
 use crate::clock::Timestamp;
+use crate::record;
 use crate::records::IdState;
 use crate::tables::Tables;
 use crate::txn::{Event, Outcome, Step, TxnId};
@@ -94,6 +95,9 @@ impl Needs {
         }
         if t.flags.any(TransferFlags::IMPORTED) {
             self.account_times.push(t.timestamp);
+            if tables.lacks_transfer(t.timestamp) {
+                self.transfers.push(t.timestamp);
+            }
         }
     }
 
@@ -122,9 +126,10 @@ impl Needs {
                         let Some(p) = self.id(tables, t.pending_id) else { continue };
                         (debit, credit) = (p.debit_account_id, p.credit_account_id);
                     }
+                    let at = record::event_timestamp(&step.event, commit.timestamp);
                     for (here, id) in [(step.sides.debit(), debit), (step.sides.credit(), credit)] {
                         if here {
-                            self.history(tables, id, commit.timestamp);
+                            self.history(tables, id, at);
                         }
                     }
                 }
@@ -144,9 +149,14 @@ impl Needs {
     }
 
     /// What the expiry of pending transfers touches.
-    pub fn expire(&mut self, tables: &Tables, ids: impl Iterator<Item = u128>) {
-        for id in ids {
-            self.pending(tables, id);
+    pub fn expire(&mut self, tables: &Tables, ids: &[u128]) {
+        ids.iter().for_each(|id| self.pending(tables, *id));
+    }
+
+    /// The same, when `txn` is an attempt to expire one.
+    pub fn expiry(&mut self, tables: &Tables, txn: &TxnId) {
+        if txn.is_expiry() {
+            self.pending(tables, txn.first_id);
         }
     }
 

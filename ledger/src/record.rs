@@ -99,13 +99,17 @@ fn touch_accounts(tables: &mut Tables, record: &Transfer, pending: Option<&Trans
         let effect = Effect::of(record, pending, id);
         effect.apply(&mut account);
         tables.put_account(account);
-        history(tables, &account, &effect, record.timestamp);
+        history(tables, &account, &effect, record);
     }
 }
 
 /// Files the record in the account's history. A transfer from another shard is recorded at its decision's timestamp, so
 /// rows of later timestamps may be there already: then this row takes its place below them, and they move by its effect.
-fn history(tables: &mut Tables, account: &Account, effect: &Effect, at: Timestamp) {
+///
+/// An imported transfer, dated back as it is, was checked after the expiries that are recorded here, and its row shows them.
+fn history(tables: &mut Tables, account: &Account, effect: &Effect, record: &Transfer) {
+    let at = record.timestamp;
+    let imported = record.flags.any(TransferFlags::IMPORTED);
     if !account.flags.any(AccountFlags::HISTORY) {
         tables.put_history(account.id, at, None);
         return;
@@ -116,7 +120,9 @@ fn history(tables: &mut Tables, account: &Account, effect: &Effect, at: Timestam
         let resolved = (later.pending_id != 0)
             .then(|| crate::checks::resolve::pending_of(tables, later.pending_id).map(|(p, _)| p))
             .flatten();
-        Effect::of(&later, resolved.as_ref(), account.id).revert(&mut earlier);
+        if !(imported && later.flags.any(TransferFlags::EXPIRY)) {
+            Effect::of(&later, resolved.as_ref(), account.id).revert(&mut earlier);
+        }
         if let Some(row) = row {
             let mut moved = Account {
                 debits_pending: row.debits_pending,

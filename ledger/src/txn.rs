@@ -17,8 +17,18 @@ pub struct TxnId {
 }
 
 impl TxnId {
-    /// The attempt number that stands for the expiry of a pending transfer; routers never draw it.
-    pub const EXPIRY: u64 = u64::MAX;
+    /// The attempt numbers from here on are those of expiries; routers draw smaller ones.
+    pub const EXPIRY: u64 = 1 << 63;
+
+    /// The attempt that a payer's shard begins at the instant `at` to expire the pending transfer `id`.
+    pub fn expiry(id: u128, at: Timestamp) -> Self {
+        Self { first_id: id, attempt: Self::EXPIRY | at }
+    }
+
+    /// Whether this is an attempt to expire the pending transfer `first_id`.
+    pub fn is_expiry(&self) -> bool {
+        self.attempt >= Self::EXPIRY
+    }
 }
 
 /// What a step creates.
@@ -130,7 +140,8 @@ pub struct Refusal {
     pub status: u8,
     /// The existing object's timestamp, or the time of the check, ns.
     pub timestamp: Timestamp,
-    /// The ledger number of the account on this side, when the refusal is about ledgers; else 0.
+    /// The ledger number of the account on this side, when the refusal is about ledgers and the other side is elsewhere;
+    /// else 0.
     pub ledger: u32,
 }
 
@@ -198,6 +209,8 @@ pub enum Decided {
         /// The culprit's id when its status is transient; else 0.
         burned_id: u128,
     },
+    /// The pending transfer is released at this instant: recorded, and in the outbox likewise.
+    Expired(Timestamp),
     /// Nothing recorded: a transfer in doubt on the same accounts has to end first. The holds stand.
     Blocked,
     /// This attempt was aborted before (a holder asked, or too much time has passed). Release and try another one.

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use crest_ledger::packed::Reader;
 use crest_ledger::records::{Effect, IdEntry, Sides, TransferRecord};
@@ -18,13 +20,22 @@ use rocksdb::{DB, Snapshot};
 use crate::executor::Reply;
 use crate::store::keys;
 
-/// Starts the audit at the instant `at`. Returns once its snapshot is taken.
-pub(crate) fn start(shard: u32, map: Arc<SlotMap>, db: Arc<DB>, at: Timestamp, reply: Reply) {
+/// Starts the audit at the instant `at`. Returns once its snapshot is taken. It ends early when `stopping` turns true;
+/// whoever sets that joins the thread, as it holds the store open.
+pub(crate) fn start(
+    shard: u32,
+    map: Arc<SlotMap>,
+    db: Arc<DB>,
+    at: Timestamp,
+    reply: Reply,
+    stopping: Arc<AtomicBool>,
+) -> Option<JoinHandle<()>> {
     let (taken, wait) = crossbeam_channel::bounded::<()>(1);
     let spawned = std::thread::Builder::new().name(format!("audit-{shard}")).spawn(move || {
         let snapshot = db.snapshot();
         drop(taken);
-        let mut audit = Audit { shard, map: &map, snapshot, at, report: ShardAudit::default(), sums: HashMap::new() };
+        let (report, sums) = (ShardAudit::default(), HashMap::new());
+        let mut audit = Audit { shard, map: &map, snapshot, at, report, sums, stopping: &stopping };
         let result = audit.run();
         let report = std::mem::take(&mut audit.report);
         let _ = reply.send(match result {
@@ -32,9 +43,9 @@ pub(crate) fn start(shard: u32, map: Arc<SlotMap>, db: Arc<DB>, at: Timestamp, r
             Err(why) => Err(LinkError::Unknown { shard, why }),
         });
     });
-    if spawned.is_ok() {
-        let _ = wait.recv();
-    }
+    let thread = spawned.ok()?;
+    let _ = wait.recv();
+    Some(thread)
 }
 
 struct Audit<'a> {
@@ -45,6 +56,7 @@ struct Audit<'a> {
     report: ShardAudit,
     /// By account: what all records of the snapshot come to, and what those up to `at` do.
     sums: HashMap<u128, [Sums; 2]>,
+    stopping: &'a AtomicBool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -120,6 +132,9 @@ impl Audit<'_> {
             iterator.status().map_err(|e| format!("cannot read the store: {e}"))?;
             if rows.is_empty() {
                 return Ok(());
+            }
+            if self.stopping.load(Ordering::Relaxed) {
+                return Err("the shard is being stopped; audit again when it is back".to_owned());
             }
             let last = rows.last().map(|(k, _)| k.clone()).unwrap_or_default();
             drop(iterator);

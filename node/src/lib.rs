@@ -1,7 +1,7 @@
 //! One replica of one shard: a ledger that a single thread executes, a log that makes it durable, a store that keeps it.
 //!
 //! Reading order: [`node`] opens and stops it, [`executor`] is its heart, [`consensus`] and [`log`] order and keep the
-//! entries, [`store`] holds the state, [`service`] and [`recovery`] speak with the others.
+//! entries, [`store`] holds the state, [`service`], [`recovery`] and `expiry` speak with the others.
 
 pub mod limits;
 pub mod node;
@@ -14,6 +14,7 @@ mod checkpointer;
 mod audit;
 pub mod service;
 pub mod recovery;
+mod expiry;
 mod clock_source;
 mod metrics_of;
 

@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock_source::ClockSource;
 use crate::consensus::Consensus;
-use crate::executor::{Executor, InDoubt, Message, State};
+use crate::executor::{Executor, Expiring, InDoubt, Message, State};
 use crate::limits;
 use crate::log::{Identity as LogIdentity, Options as LogOptions, SegmentLog};
 use crate::metrics_of::ShardMetrics;
@@ -39,7 +39,9 @@ pub struct Config {
 /// A running shard.
 pub struct Node {
     handle: NodeHandle,
-    thread: Option<JoinHandle<()>>,
+    /// The executor's, then its helpers'. All of them end before the folder is given back, and before the process ends:
+    /// RocksDB's threads must not outlive what its library keeps for the process.
+    threads: Vec<JoinHandle<()>>,
     _lock: std::fs::File,
 }
 
@@ -75,9 +77,9 @@ impl Node {
         );
         let (queue, messages) = bounded(limits::QUEUE_REQUESTS_MAX);
         let (events_in, events) = bounded(256);
-        let (log, _) = log_writer::start(config.shard, log, events_in.clone())?;
+        let (log, log_thread) = log_writer::start(config.shard, log, events_in.clone())?;
         let scratch = config.data_dir.clone();
-        let (checkpoints, _) = checkpointer::start(config.shard, store.db(), scratch, events_in)?;
+        let (checkpoints, checkpoint_thread) = checkpointer::start(config.shard, store.db(), scratch, events_in)?;
         let (ended_in, ended) = watch::channel(None);
         let shard = config.shard;
         let thread = std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || {
@@ -102,7 +104,8 @@ impl Node {
             });
             let _ = ended_in.send(Some(result));
         })?;
-        Ok(Self { handle: NodeHandle { shard, queue, ended }, thread: Some(thread), _lock: lock })
+        let threads = vec![thread, log_thread, checkpoint_thread];
+        Ok(Self { handle: NodeHandle { shard, queue, ended }, threads, _lock: lock })
     }
 
     /// The way in.
@@ -122,7 +125,7 @@ impl Node {
 
     fn end(&mut self) {
         let _ = self.handle.queue.send(Message::Stop);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
@@ -130,7 +133,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if self.thread.is_some() {
+        if !self.threads.is_empty() {
             self.end();
         }
     }
@@ -149,6 +152,12 @@ impl NodeHandle {
             Ok(result) => result.clone().unwrap_or(Ok(())),
             Err(_) => Err("the shard's thread panicked".to_owned()),
         }
+    }
+
+    pub(crate) async fn expiring(&self) -> Option<Expiring> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Message::Expiring(reply)).ok()?;
+        answer.await.ok()
     }
 
     pub(crate) async fn in_doubt(&self) -> Option<InDoubt> {

@@ -15,8 +15,12 @@ use crate::executor::InDoubt;
 use crate::limits;
 use crate::node::NodeHandle;
 
-/// Looks after one shard's holds and decisions until the shard ends.
+/// Looks after one shard's holds, decisions and expiries until the shard ends.
 pub async fn run(node: NodeHandle, links: Links) {
+    tokio::join!(end_what_is_in_doubt(&node, &links), crate::expiry::run(&node, &links));
+}
+
+async fn end_what_is_in_doubt(node: &NodeHandle, links: &Links) {
     let mut turns = interval(limits::RECOVERY_INTERVAL);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let recovered = metrics::counter!("crest_recovered_total", "shard" => node.shard().to_string());
@@ -37,7 +41,7 @@ pub async fn run(node: NodeHandle, links: Links) {
             decisions = in_doubt.decisions.len(),
             "ending transfers that their router left half-way"
         );
-        if let Err(e) = turn(&node, &links, in_doubt).await {
+        if let Err(e) = turn(node, links, in_doubt).await {
             tracing::warn!(shard = node.shard(), why = %e, "recovery goes on later");
         }
     }
@@ -76,7 +80,7 @@ async fn ask(node: &NodeHandle, links: &Links, decider: ShardId, txns: Vec<TxnId
 }
 
 /// Tells a participant what was decided here; then it leaves the outbox.
-async fn tell(
+pub(crate) async fn tell(
     node: &NodeHandle,
     links: &Links,
     participant: ShardId,
@@ -92,7 +96,7 @@ async fn tell(
     Ok(())
 }
 
-async fn call(
+pub(crate) async fn call(
     node: &NodeHandle,
     links: &Links,
     shard: ShardId,
@@ -116,7 +120,7 @@ async fn call(
     }
 }
 
-fn group<T>(items: impl Iterator<Item = (ShardId, T)>) -> BTreeMap<ShardId, Vec<T>> {
+pub(crate) fn group<T>(items: impl Iterator<Item = (ShardId, T)>) -> BTreeMap<ShardId, Vec<T>> {
     let mut groups: BTreeMap<ShardId, Vec<T>> = BTreeMap::new();
     for (shard, item) in items {
         groups.entry(shard).or_default().push(item);

@@ -8,7 +8,7 @@ use crest_link::{LinkError, ShardLink};
 use crest_proto::internal::shard_server::{Shard, ShardServer};
 use crest_proto::internal::{ShardRequest, ShardResponse};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -19,12 +19,14 @@ use crate::node::NodeHandle;
 pub struct ShardService {
     node: NodeHandle,
     epoch: u64,
+    stop: watch::Receiver<bool>,
 }
 
 impl ShardService {
-    /// The service for a running shard, at the epoch of its slot map.
-    pub fn server(node: NodeHandle, epoch: u64) -> ShardServer<Self> {
-        ShardServer::new(Self { node, epoch })
+    /// The service for a running shard, at the epoch of its slot map. When `stop` turns true, streams take no more
+    /// requests and end with the answers that are under way: they would stay open for ever.
+    pub fn server(node: NodeHandle, epoch: u64, stop: watch::Receiver<bool>) -> ShardServer<Self> {
+        ShardServer::new(Self { node, epoch, stop })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
@@ -85,10 +87,16 @@ impl Shard for ShardService {
     ) -> Result<Response<Self::ExchangeStream>, Status> {
         let mut incoming = request.into_inner();
         let (answers, outgoing) = mpsc::channel(limits::STREAM_IN_FLIGHT_MAX);
-        let service = Self { node: self.node.clone(), epoch: self.epoch };
+        let service = Self { node: self.node.clone(), epoch: self.epoch, stop: self.stop.clone() };
         tokio::spawn(async move {
             let places = std::sync::Arc::new(tokio::sync::Semaphore::new(limits::STREAM_IN_FLIGHT_MAX));
-            while let Some(Ok(message)) = incoming.next().await {
+            let mut stop = service.stop.clone();
+            loop {
+                let message = tokio::select! {
+                    message = incoming.next() => message,
+                    _ = stop.wait_for(|stop| *stop) => None,
+                };
+                let Some(Ok(message)) = message else { break };
                 let Ok(place) = places.clone().acquire_owned().await else { break };
                 let answer = service.begin(message);
                 let answers = answers.clone();

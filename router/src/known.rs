@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crest_ledger::wire::{Query, QueryAnswer, Request, Response};
-use crest_ledger::{AccountFlags, Transfer};
+use crest_ledger::{Account, AccountFlags, Transfer};
 use crest_link::Links;
 use futures_util::future::join_all;
 
@@ -21,7 +21,8 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// The flags of those of `ids` that exist. (`closed` is today's, and not to be relied on.)
+    /// The flags of those of `ids` that exist. (`closed` is today's, and not to be relied on.) Accounts whose balances are so
+    /// large that they may overflow are left out, and not remembered.
     pub(crate) async fn flags(
         &self,
         links: &Links,
@@ -45,7 +46,7 @@ impl Known {
             if let Response::Query(QueryAnswer::Accounts(accounts, _)) = answer? {
                 let mut known = lock(&self.flags);
                 make_room(&mut known);
-                for account in accounts {
+                for account in accounts.into_iter().filter(|a| !may_overflow(a)) {
                     known.insert(account.id, account.flags);
                     found.insert(account.id, account.flags);
                 }
@@ -99,6 +100,12 @@ impl Known {
 
 pub(crate) fn query(query: Query) -> Request {
     Request::Query(query)
+}
+
+/// Whether a request could add so much to the account that a balance leaves its range: it has half of all there is.
+fn may_overflow(a: &Account) -> bool {
+    let sums = [(a.debits_pending, a.debits_posted), (a.credits_pending, a.credits_posted)];
+    sums.into_iter().any(|(pending, posted)| pending.saturating_add(posted) > u128::MAX / 2)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

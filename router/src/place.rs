@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crest_ledger::records::Sides;
 use crest_ledger::txn::{Event, ShardId, Step};
-use crest_ledger::{AccountFlags, AccountStatus, Transfer, TransferFlags, TransferStatus};
+use crest_ledger::{AccountFlags, AccountStatus, Timestamp, Transfer, TransferFlags, TransferStatus};
 use crest_topology::SlotMap;
 
 /// An event with the shards of its two accounts (of its one account, twice).
@@ -52,8 +52,10 @@ impl Placed {
         Some(Step { index, sides, request_status: self.request_status, amount_max, event: self.event })
     }
 
+    /// The most that may move. Of a post or void only the shards that have its pending transfer know.
     pub(crate) fn amount(&self) -> u128 {
         match &self.event {
+            Event::Transfer(t) if t.resolves() => u128::MAX,
             Event::Transfer(t) => t.amount,
             Event::Account(_) => 0,
         }
@@ -63,6 +65,15 @@ impl Placed {
         match &self.event {
             Event::Transfer(t) => t.id,
             Event::Account(a) => a.id,
+        }
+    }
+
+    /// The timestamp that it is recorded with when it commits at `at`: its own when it is imported.
+    pub(crate) fn recorded_at(&self, at: Timestamp) -> Timestamp {
+        match &self.event {
+            Event::Transfer(t) if self.imported() => t.timestamp,
+            Event::Account(a) if self.imported() => a.timestamp,
+            _ => at,
         }
     }
 

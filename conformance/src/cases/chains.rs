@@ -62,6 +62,14 @@ fn succeeding() -> Vec<Case> {
             .transfers(chain([post(11, 10), pay(12, 2, 3, 5)]))
             .balances(1, [0, 5, 0, 0])
             .balances(2, [0, 5, 0, 5]),
+        Case::new("a chain can void and post what other accounts have reserved")
+            .accounts(plain(6))
+            .transfers([hold(10, 3, 4, 5), hold(11, 5, 6, 7)])
+            .transfers(chain([pay(12, 1, 2, 1), void(13, 10), post(14, 11)]))
+            .transfer_is(void(13, 10).linked().debit(3).credit(4).amount(5).ledger(1).code(1))
+            .transfer_is(post(14, 11).debit(5).credit(6).amount(7).ledger(1).code(1))
+            .balances(3, [0, 0, 0, 0])
+            .balances(6, [0, 0, 0, 7]),
         Case::new("a balancing event of a chain sees the events before it")
             .accounts(plain(4))
             .transfers(chain([pay(10, 1, 2, 5), pay(11, 2, 3, 2), pay(12, 2, 4, 100).balancing_debit()]))
@@ -90,6 +98,15 @@ fn succeeding() -> Vec<Case> {
             .balances(1, [0, 1 + 2 + 128 + 512 + 1024, 0, 0])
             .balances(3, [0, 4 + 256, 0, 0])
             .looks_up_transfers([13, 14, 15, 16], []),
+        Case::new("a chain fails for a ledger of accounts that no other event touches")
+            .accounts(plain(6))
+            .transfers(failing_chain([
+                pay(10, 1, 2, 1),
+                pay(11, 3, 4, 1).ledger(2).answers(TransferMustHaveTheSameLedgerAsAccounts),
+                pay(12, 5, 6, 1),
+            ]))
+            .accounts([account(7).ledger(2)])
+            .transfers(failing_chain([pay(10, 1, 2, 1), pay(11, 3, 7, 1).answers(AccountsMustHaveTheSameLedger)])),
         Case::new("a limit holds at every step of a chain, not only at its end")
             .accounts([account(1).debits_limited(), account(2)])
             .transfers(failing_chain([pay(10, 1, 2, 5).answers(ExceedsCredits), pay(11, 2, 1, 5)]))

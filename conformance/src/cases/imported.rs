@@ -143,6 +143,19 @@ fn transfers_in_their_world() -> Vec<Case> {
             ])
             .balances(1, [0, 7, 0, 0])
             .balances(2, [0, 8, 0, 7]),
+        world("a chain of imported transfers keeps their timestamps, whomever they are between")
+            .accounts([account(4), account(5)])
+            .advance(100)
+            .transfers([pay(10, 1, 2, 5).linked().imported(110_000), pay(11, 4, 5, 6).imported(120_000)])
+            .transfer_is(pay(10, 1, 2, 5).linked().imported(110_000))
+            .transfer_is(pay(11, 4, 5, 6).imported(120_000))
+            .lists(list(5), [11]),
+        world("the balance row of an imported transfer shows what expired before it came")
+            .accounts([account(4).history()])
+            .transfers([hold(10, 4, 2, 5).timeout(1)])
+            .advance(100)
+            .transfers([pay(11, 4, 2, 3).imported(150_000)])
+            .rows(list(4), [[5, 0, 0, 0], [0, 3, 0, 0]]),
         world("balance rows of imported transfers carry their timestamps")
             .accounts([account(4).history()])
             .advance(100)

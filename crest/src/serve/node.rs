@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crest_link::grpc::GrpcLink;
 use crest_link::{Links, ShardLink};
 use crest_node::service::ShardService;
 use crest_node::{ClockSource, Config, Node};
-use crest_topology::Cluster;
+use crest_topology::{Cluster, ClusterFileError};
 
 use super::telemetry::MetricsAddress;
 use super::{grpc, telemetry};
@@ -54,7 +54,7 @@ pub struct Args {
 /// # Errors
 /// When the cluster file, the data folder or a port is not as it should be, or the shard fails.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let cluster = Cluster::load(&args.cluster)?;
+    let cluster = cluster(&args.cluster)?;
     let entry = cluster.shards.iter().find(|s| s.id == args.shard);
     let entry = entry.with_context(|| {
         let known: Vec<String> = cluster.shards.iter().map(|s| s.id.to_string()).collect();
@@ -77,7 +77,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let recovery = tokio::spawn(crest_node::recovery::run(node.handle(), links(&cluster)?));
     println!("crest: shard {} of cluster {}, ready on {}", args.shard, cluster.name, port.address);
     let mut routes = grpc::routes();
-    routes.add_service(ShardService::server(node.handle(), cluster.map.epoch()));
+    routes.add_service(ShardService::server(node.handle(), cluster.map.epoch(), stop.clone()));
     let handle = node.handle();
     tokio::select! {
         served = grpc::serve(port, routes.routes(), stop) => served?,
@@ -89,6 +89,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     recovery.abort();
     node.stop().map_err(anyhow::Error::msg)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a cluster file; an error names it.
+pub(super) fn cluster(path: &Path) -> anyhow::Result<Cluster> {
+    Cluster::load(path).map_err(|e| match e {
+        ClusterFileError::Read { .. } => e.into(),
+        e => anyhow::anyhow!("{}: {e}", path.display()),
+    })
 }
 
 /// The ways to all shards of a cluster file.

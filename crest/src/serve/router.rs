@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use crest_router::Router;
 use crest_router::service::{ledger_server, operations_server};
-use crest_topology::Cluster;
 
 use super::telemetry::MetricsAddress;
 use super::{grpc, telemetry};
@@ -34,7 +33,7 @@ pub struct Args {
 /// # Errors
 /// When the cluster file or a port is not as it should be.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let cluster = Cluster::load(&args.cluster)?;
+    let cluster = super::node::cluster(&args.cluster)?;
     telemetry::start(args.metrics)?;
     let router = Router::new(super::node::links(&cluster)?);
     let port = grpc::bind(args.listen).await?;

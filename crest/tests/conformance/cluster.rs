@@ -10,8 +10,8 @@ use crest_conformance::Subject;
 use crest_ledger::limits::TIMESTAMP_MAX;
 use crest_ledger::txn::EventResult;
 use crest_ledger::{
-    Account, AccountBalance, AccountFilter, AccountStatus, Page, QueryFilter, Timestamp, Transfer, TransferFlags,
-    TransferStatus,
+    Account, AccountBalance, AccountFilter, AccountFlags, AccountStatus, Page, QueryFilter, Timestamp, Transfer,
+    TransferFlags, TransferStatus,
 };
 use crest_node::ClockSource;
 use crest_router::{Router, RouterError};
@@ -23,40 +23,71 @@ const NOW: Timestamp = 1_790_000_000_000_000_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// N shards and a router, whose time stands still until it is moved.
-pub struct Cluster {
+pub(crate) struct Cluster {
     runtime: Runtime,
     embedded: Option<Embedded>,
     router: Router,
     clock: Arc<AtomicU64>,
-    /// When reservations expire that may still have to.
-    expiries: Vec<Timestamp>,
+    /// The pending transfers that nobody has resolved.
+    reserved: Vec<Transfer>,
     _data: tempfile::TempDir,
 }
 
 impl Cluster {
-    pub fn open(shards: u32) -> Self {
+    pub(crate) fn open(shards: u32) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let data = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicU64::new(NOW));
-        let config = EmbeddedConfig {
-            shards,
-            data_dir: data.path().to_owned(),
-            clock: ClockSource::Manual(clock.clone()),
-        };
+        let config =
+            EmbeddedConfig { shards, data_dir: data.path().to_owned(), clock: ClockSource::Manual(clock.clone()) };
         let _inside = runtime.enter();
         let embedded = Embedded::open(config).unwrap();
         let router = embedded.router();
         drop(_inside);
-        Self { runtime, embedded: Some(embedded), router, clock, expiries: Vec::new(), _data: data }
+        Self { runtime, embedded: Some(embedded), router, clock, reserved: Vec::new(), _data: data }
     }
 
     /// What an audit of all shards finds wrong.
-    pub fn audit(&self) -> Vec<String> {
+    pub(crate) fn audit(&self) -> Vec<String> {
         self.wait(self.router.audit()).findings
     }
 
     fn wait<T>(&self, answer: impl Future<Output = Result<T, RouterError>>) -> T {
         self.runtime.block_on(answer).unwrap()
+    }
+
+    /// Waits until what these transfers reserved is released, and reads show it: the pending balances of their accounts are
+    /// those of the reservations that are left, and what was closed is open. (Only an open account can be closed.)
+    fn await_release(&self, due: &[Transfer]) {
+        let began = Instant::now();
+        for t in due {
+            let released = |a: &Account| {
+                let debits = self.reserved.iter().filter(|r| r.debit_account_id == a.id).map(|r| r.amount);
+                let credits = self.reserved.iter().filter(|r| r.credit_account_id == a.id).map(|r| r.amount);
+                let closing = [TransferFlags::CLOSING_CREDIT, TransferFlags::CLOSING_DEBIT];
+                let closed = t.flags.any(closing[usize::from(t.debit_account_id == a.id)]);
+                a.debits_pending == debits.sum::<u128>()
+                    && a.credits_pending == credits.sum::<u128>()
+                    && !(closed && a.flags.any(AccountFlags::CLOSED))
+            };
+            loop {
+                self.check_totals();
+                let accounts = self.wait(self.router.lookup_accounts(&[t.debit_account_id, t.credit_account_id])).0;
+                if accounts.iter().all(released) {
+                    break;
+                }
+                assert!(began.elapsed() < PATIENCE, "{t:?} is due, but was not released: {accounts:?}");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
+    /// At any instant, also while reservations expire, as much is reserved on the payers' side as on the payees'.
+    fn check_totals(&self) {
+        let accounts = self.wait(self.router.query_accounts(QueryFilter::default())).0;
+        let sum = |of: fn(&Account) -> u128| accounts.iter().map(of).fold(0, u128::wrapping_add);
+        assert_eq!(sum(|a| a.debits_pending), sum(|a| a.credits_pending), "an expiry was seen on one side only");
+        assert_eq!(sum(|a| a.debits_posted), sum(|a| a.credits_posted), "a transfer was seen on one side only");
     }
 
     /// All rows of a list, page after page, up to its limit.
@@ -100,12 +131,13 @@ impl Subject for Cluster {
 
     fn create_transfers(&mut self, events: &[Transfer]) -> Vec<TransferStatus> {
         let results = self.wait(self.router.create_transfers(events.to_vec(), false));
-        for (event, result) in events.iter().zip(&results) {
-            if result.status == EventResult::CREATED && event.flags.any(TransferFlags::PENDING) {
-                let made = Transfer { timestamp: result.timestamp, ..*event };
-                self.expiries.extend(made.expires_at());
-            }
+        let created = || events.iter().zip(&results).filter(|(_, r)| r.status == EventResult::CREATED).map(|(t, _)| t);
+        let pending: Vec<u128> = created().filter(|t| t.flags.any(TransferFlags::PENDING)).map(|t| t.id).collect();
+        if !pending.is_empty() {
+            let made = self.lookup_transfers(&pending);
+            self.reserved.extend(made);
         }
+        self.reserved.retain(|t| !created().any(|e| e.resolves() && e.pending_id == t.id));
         results.iter().map(|r| r.transfer_status().unwrap_or_else(|| panic!("{r:?} is no status"))).collect()
     }
 
@@ -141,21 +173,10 @@ impl Subject for Cluster {
         let before = self.clock.load(Ordering::Relaxed);
         let now = before.saturating_add(nanoseconds).min(TIMESTAMP_MAX);
         self.clock.store(now, Ordering::Relaxed);
-        let due = self.expiries.iter().any(|at| *at <= now);
-        self.expiries.retain(|at| *at > now);
-        if !due {
-            return;
-        }
-        let began = Instant::now();
-        std::thread::sleep(Duration::from_millis(130));
-        loop {
-            let status = self.runtime.block_on(self.router.status());
-            if status.into_iter().all(|(_, _, s)| s.unwrap().outbox == 0) {
-                return;
-            }
-            assert!(began.elapsed() < PATIENCE, "what is due was not released");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let (due, left): (Vec<_>, Vec<_>) =
+            self.reserved.drain(..).partition(|t| t.expires_at().is_some_and(|e| e <= now));
+        self.reserved = left;
+        self.await_release(&due);
     }
 
     fn now(&mut self) -> Timestamp {

@@ -4,7 +4,7 @@ use crest_topology::SlotMap;
 
 /// How a case's accounts are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub(crate) enum Layout {
     /// All on one shard of four: every transfer is local.
     OneShard,
     /// Wherever their hash says, over four shards: local and cross-shard ones together.
@@ -15,7 +15,7 @@ pub enum Layout {
 
 impl Layout {
     /// How many shards the cluster has.
-    pub fn shards(self) -> u32 {
+    pub(crate) fn shards(self) -> u32 {
         match self {
             Self::OneShard | Self::Scattered => 4,
             Self::Apart => 7,
@@ -24,7 +24,7 @@ impl Layout {
 
     /// The id that stands for a case's account `n`; other ones for every `salt`. It is one to one, since multiplying by an
     /// odd number is.
-    pub fn account(self, n: u128, salt: u128) -> u128 {
+    pub(crate) fn account(self, n: u128, salt: u128) -> u128 {
         let candidate = |attempt: u128| {
             (n + (salt << 16) + (attempt << 80)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
         };

@@ -37,12 +37,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `crest` with these arguments and waits until it says that it is ready.
+    /// Starts `crest` with these arguments, without metrics, and waits until it says that it is ready.
     ///
     /// # Panics
     /// When it is not ready in time; with what it wrote to standard error.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = spawn(arguments);
+        let arguments = [arguments, &["--metrics", "off"]].concat();
+        let mut child = spawn(&arguments);
         let stderr = Arc::new(Mutex::new(String::new()));
         keep_last_lines(child.stderr.take().expect("standard error is a pipe"), stderr.clone());
         let stdout = child.stdout.take().expect("standard output is a pipe");
@@ -66,7 +67,7 @@ impl Server {
 
     /// A whole cluster in one process, on a free port.
     pub(crate) fn dev(shards: u32, data_dir: &Path) -> Self {
-        Self::start(&["dev", "--shards", &shards.to_string(), "--data-dir", text(data_dir), "--listen", ANY, OFF, "off"])
+        Self::start(&["dev", "--shards", &shards.to_string(), "--data-dir", text(data_dir), "--listen", ANY])
     }
 
     /// What it wrote to standard error last.
@@ -122,8 +123,7 @@ impl Drop for Server {
 }
 
 /// Any free port.
-const ANY: &str = "127.0.0.1:0";
-const OFF: &str = "--metrics";
+pub(crate) const ANY: &str = "127.0.0.1:0";
 
 /// A client of the ledger at `address`. It connects when it is used, and again after every failure.
 pub(crate) fn ledger_at(address: SocketAddr) -> LedgerClient<Channel> {
@@ -280,13 +280,13 @@ impl ClusterFiles {
     pub(crate) fn node(&self, shard: usize) -> Server {
         let (file, data) = (self.path("cluster.toml"), self.data_dir(shard));
         let number = shard.to_string();
-        Server::start(&["node", "--cluster", text(&file), "--shard", &number, "--data-dir", text(&data), OFF, "off"])
+        Server::start(&["node", "--cluster", text(&file), "--shard", &number, "--data-dir", text(&data)])
     }
 
     /// Starts a router on `listen`.
     pub(crate) fn router(&self, listen: SocketAddr) -> Server {
         let file = self.path("cluster.toml");
-        Server::start(&["router", "--cluster", text(&file), "--listen", &listen.to_string(), OFF, "off"])
+        Server::start(&["router", "--cluster", text(&file), "--listen", &listen.to_string()])
     }
 }
 

@@ -30,7 +30,7 @@ pub fn check(tables: &Tables, step: &Step, account: &Account, now: Timestamp) ->
         if account.timestamp <= tables.last_account() || tables.transfer_at(account.timestamp).is_some() {
             return refuse(S::ImportedEventTimestampMustNotRegress);
         }
-        if tables.holds().imports() {
+        if tables.holds().imports() || tables.holds().may_end_at(account.timestamp) {
             return Verdict::Blocked;
         }
     }

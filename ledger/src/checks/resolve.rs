@@ -5,7 +5,7 @@
 
 use super::exists::resolved_amount;
 use super::refusal;
-use super::transfer::Accepted;
+use super::transfer::{Accepted, regresses};
 use crate::clock::Timestamp;
 use crate::records::IdState;
 use crate::status::TransferStatus as S;
@@ -62,10 +62,10 @@ pub(crate) fn check(tables: &Tables, step: &Step, t: &Transfer, now: Timestamp) 
         }
     }
     if t.flags.any(TransferFlags::IMPORTED) {
-        if t.timestamp <= tables.last_transfer() || tables.account_created_at(t.timestamp) {
+        if regresses(tables, t) {
             return refuse(S::ImportedEventTimestampMustNotRegress);
         }
-        if tables.holds().imports() {
+        if tables.holds().imports() || tables.holds().may_end_at(t.timestamp) {
             return Verdict::Blocked;
         }
     }

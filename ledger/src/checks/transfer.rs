@@ -7,6 +7,7 @@ use super::{exists, refusal, resolve};
 use crate::clock::Timestamp;
 use crate::holds::HeldTotals;
 use crate::limits::TIMESTAMP_MAX;
+use crate::records::Sides;
 use crate::status::TransferStatus as S;
 use crate::tables::Tables;
 use crate::txn::{Step, Verdict};
@@ -158,7 +159,7 @@ fn accounts(tables: &Tables, step: &Step, t: &Transfer, now: Timestamp) -> Verdi
         if let Some(s) = imported(tables, t, &sides) {
             return refuse(s);
         }
-        if tables.holds().imports() {
+        if tables.holds().imports() || tables.holds().may_end_at(t.timestamp) {
             return Verdict::Blocked;
         }
     }
@@ -191,12 +192,22 @@ fn ledgers(step: &Step, t: &Transfer, sides: &[Option<Side<'_>>; 2], now: Timest
         return Some(refusal(step, S::AccountsMustHaveTheSameLedger as u8, now));
     }
     let ledger = found(&sides[0]).or(found(&sides[1]))?;
-    (ledger != t.ledger)
-        .then(|| crate::txn::Refusal { ledger, ..refusal(step, S::TransferMustHaveTheSameLedgerAsAccounts as u8, now) })
+    let one_side = step.sides != Sides::BOTH;
+    (ledger != t.ledger).then(|| crate::txn::Refusal {
+        ledger: if one_side { ledger } else { 0 },
+        ..refusal(step, S::TransferMustHaveTheSameLedgerAsAccounts as u8, now)
+    })
+}
+
+/// Whether an imported transfer is not newer than the others here, or something else has its very instant.
+pub(super) fn regresses(tables: &Tables, t: &Transfer) -> bool {
+    t.timestamp <= tables.last_transfer()
+        || tables.account_created_at(t.timestamp)
+        || tables.transfer_at(t.timestamp).is_some()
 }
 
 fn imported(tables: &Tables, t: &Transfer, sides: &[Option<Side<'_>>; 2]) -> Option<S> {
-    if t.timestamp <= tables.last_transfer() || tables.account_created_at(t.timestamp) {
+    if regresses(tables, t) {
         return Some(S::ImportedEventTimestampMustNotRegress);
     }
     for side in sides.iter().flatten() {

@@ -3,7 +3,7 @@
 //! This is the commit point. The last-agent form of two-phase commit is from Gray and Reuter, "Transaction Processing"
 //! (1992), section 10.3: one participant need not vote, since its vote is the decision.
 
-use super::{burn, burned_id, try_event};
+use super::{burn, burned_id, expire, try_event};
 use crate::TransferStatus as S;
 use crate::clock::Timestamp;
 use crate::decisions::Decision;
@@ -36,16 +36,20 @@ pub struct DecideRequest {
 /// one, `Aborted`; a late one, past the decide window, `Aborted`.
 pub fn decide(tables: &mut Tables, request: &DecideRequest) -> Decided {
     if let Some(decision) = tables.decisions().decision(&request.txn) {
-        if let Outcome::Committed(commits) = &decision.outcome {
-            return Decided::Committed(commits.clone());
-        }
-        return Decided::Aborted;
+        return match &decision.outcome {
+            Outcome::Committed(commits) => Decided::Committed(commits.clone()),
+            Outcome::Expired(at) => Decided::Expired(*at),
+            Outcome::Released { .. } => Decided::Aborted,
+        };
     }
     tables.observe(request.clock);
     let too_late = request.prepared_at.saturating_add(DECIDE_WINDOW_NS);
     let buried = tables.decisions().tombstone(&request.txn).is_some();
     if buried || request.prepared_at != 0 && tables.now() >= too_late {
         return Decided::Aborted;
+    }
+    if request.txn.is_expiry() {
+        return expire::decide(tables, request.txn, &request.participants);
     }
     let own_hold = tables.close_hold(&request.txn);
     match attempt(tables, request) {

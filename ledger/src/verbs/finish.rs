@@ -10,22 +10,25 @@ use crate::tables::Tables;
 use crate::txn::{Event, Outcome, ShardId, TxnId};
 
 /// Ends a hold, and answers whether the decider may forget it. A finish for an attempt without a hold was done before,
-/// and is acknowledged again. Only one is put off: the expiry of a pending transfer that is itself still a hold here,
-/// because the end of its creation is on its way.
+/// and is acknowledged again.
 pub fn finish(tables: &mut Tables, txn: &TxnId, outcome: &Outcome) -> bool {
     match outcome {
+        // Not this transaction's outcome: the decider's outbox has the right one.
+        Outcome::Committed(_) if txn.is_expiry() => return false,
+        Outcome::Expired(_) if !txn.is_expiry() => return false,
         Outcome::Committed(commits) => {
             let Some(hold) = tables.holds().get(txn) else { return true };
             if hold.steps.iter().any(|s| usize::from(s.index) >= commits.len()) {
-                // Not this transaction's outcome: the decider's outbox has the right one.
                 return false;
             }
             let Some(hold) = tables.close_hold(txn) else { return true };
             for step in &hold.steps {
                 let commit = &commits[usize::from(step.index)];
                 tables.observe(commit.timestamp);
+                // The decider does not know the events that do not touch it, so it cannot tell which are imported.
+                let at = record::event_timestamp(&step.event, commit.timestamp);
                 match &step.event {
-                    Event::Account(a) => record::account(tables, a, commit.timestamp),
+                    Event::Account(a) => record::account(tables, a, at),
                     Event::Transfer(t) => {
                         let pending = if t.resolves() { pending_of(tables, t.pending_id) } else { None };
                         let accepted = Accepted {
@@ -33,7 +36,7 @@ pub fn finish(tables: &mut Tables, txn: &TxnId, outcome: &Outcome) -> bool {
                             pending: pending.map(|(p, _)| p),
                             commit_before: Timestamp::MAX,
                         };
-                        record::transfer(tables, step, t, &accepted, commit.timestamp);
+                        record::transfer(tables, step, t, &accepted, at);
                     }
                 }
             }
@@ -43,13 +46,14 @@ pub fn finish(tables: &mut Tables, txn: &TxnId, outcome: &Outcome) -> bool {
             burn(tables, *burned_id);
         }
         Outcome::Expired(at) => {
-            if tables.holds().creates(txn.first_id) {
-                return false;
+            if tables.close_hold(txn).is_none() {
+                return true;
             }
             tables.observe(*at);
-            if let Some((pending, IdState::Pending)) = pending_of(tables, txn.first_id) {
-                record::expiry(tables, &pending, Sides::CREDIT, *at);
-            }
+            let (pending, state) =
+                pending_of(tables, txn.first_id).expect("an expiry was prepared for a transfer here");
+            assert!(state == IdState::Pending, "a pending transfer is resolved once");
+            record::expiry(tables, &pending, Sides::CREDIT, *at);
         }
     }
     true

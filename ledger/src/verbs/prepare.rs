@@ -1,6 +1,6 @@
 //! Prepare: reserve what one shard has to give to a transaction that another shard decides.
 
-use super::try_event;
+use super::{expire, try_event};
 use crate::clock::Timestamp;
 use crate::holds::{HeldAccount, Hold};
 use crate::records::Effect;
@@ -15,6 +15,9 @@ use crate::{Account, TransferFlags};
 /// nobody finishes; it asks the decider at its deadline and is released.
 pub fn prepare(tables: &mut Tables, txn: TxnId, decider: ShardId, steps: Vec<Step>) -> Vote {
     tables.close_hold(&txn);
+    if txn.is_expiry() {
+        return expire::prepare(tables, txn, decider);
+    }
     let prepared_at = tables.tick();
     let trial = try_steps(tables, &steps);
     let (amounts, accounts, commit_before) = match trial {

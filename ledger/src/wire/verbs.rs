@@ -185,6 +185,9 @@ impl Packed for Decided {
             }
             Self::Blocked => out.push(3),
             Self::Aborted => out.push(4),
+            Self::Expired(at) => {
+                Writer(out).u8(5).u64(*at);
+            }
         }
     }
 
@@ -194,6 +197,7 @@ impl Packed for Decided {
             2 => Self::Refused { refusal: Refusal::unpack(r)?, burned_id: r.u128()? },
             3 => Self::Blocked,
             4 => Self::Aborted,
+            5 => Self::Expired(r.u64()?),
             _ => return None,
         })
     }

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use crest_ledger::command::{Answer, Command};
+use crest_ledger::records::Sides;
 use crest_ledger::txn::{Decided, EventResult};
 use crest_ledger::wire::{LogBatch, Response};
 
 use super::{Ended, Executor, LogJob};
 use crate::consensus::Committed;
-use crate::limits;
 
 impl Executor {
     /// Does what raft wants done. The next append is handed to the log thread before the entries in front of it are
@@ -83,6 +83,7 @@ impl Executor {
                         Decided::Committed(commits) => self.metrics.decided(EventResult::CREATED, commits.len()),
                         Decided::Refused { refusal, .. } => self.metrics.decided(refusal.status, 1),
                         Decided::Blocked => self.metrics.decided(EventResult::BLOCKED, 1),
+                        Decided::Expired(_) => {}
                         Decided::Aborted => self.metrics.aborted.increment(1),
                     }
                 }
@@ -91,28 +92,29 @@ impl Executor {
         }
     }
 
-    /// The pending transfers whose time is over, as a command.
+    /// The pending transfers whose time is over and whose accounts are both here, as a command. Those whose payee is on
+    /// another shard are kept for [`crate::expiry`], which asks that shard first; a shard that does not answer must not keep
+    /// the others waiting, so a full scan is gone on with the next time.
     pub(super) fn due_expiries(&mut self) -> Result<Option<Command>, String> {
-        let now = self.now();
-        let due = self
-            .store
-            .due(self.tables.new_layer(), now, crest_ledger::limits::EXPIRE_BATCH_MAX)
-            .map_err(|e| e.to_string())?;
-        if due.is_empty() {
-            return Ok(None);
+        let (now, limit) = (self.now(), crest_ledger::limits::EXPIRE_BATCH_MAX);
+        let from = std::mem::take(&mut self.state.expiries_from);
+        let due = self.store.due(self.tables.new_layer(), from, now, limit).map_err(|e| e.to_string())?;
+        if let Some((at, id)) = due.last().filter(|_| due.len() == limit) {
+            self.state.expiries_from = (*at, id.saturating_add(1));
         }
-        self.expire_command(due).map(|c| Some(c).filter(|c| c.events() > 0))
-    }
-
-    fn expire_command(&mut self, ids: Vec<u128>) -> Result<Command, String> {
-        let command = Command::Expire(ids.iter().map(|id| (*id, self.shard)).collect());
+        let ids: Vec<u128> = due.into_iter().map(|(_, id)| id).collect();
+        let command = Command::Expire(ids.clone());
         self.load(&command)?;
-        let mut due = Vec::with_capacity(ids.len().min(limits::GROUP_EVENTS_MAX));
+        let mut local = Vec::with_capacity(ids.len());
         for id in ids {
             let Some(entry) = self.tables.id(id) else { continue };
             let Some(record) = self.tables.transfer_at(entry.timestamp) else { continue };
-            due.push((id, self.map.shard_of(record.transfer.credit_account_id)));
+            if record.sides == Sides::BOTH {
+                local.push(id);
+            } else if self.state.expiring.len() < limit {
+                self.state.expiring.insert(id, self.map.shard_of(record.transfer.credit_account_id));
+            }
         }
-        Ok(Command::Expire(due))
+        Ok(Some(Command::Expire(local)).filter(|c| c.events() > 0))
     }
 }

@@ -6,15 +6,17 @@
 mod apply;
 mod reads;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crest_ledger::Timestamp;
 use crest_ledger::decisions::Decision;
 use crest_ledger::needs::Needs;
 use crest_ledger::tables::Tables;
-use crest_ledger::txn::{Outcome, ShardId, TxnId};
+use crest_ledger::txn::{ShardId, TxnId};
 use crest_ledger::wire::{LogBatch, Request, Response};
 use crest_link::LinkError;
 use crest_topology::SlotMap;
@@ -42,6 +44,8 @@ pub(crate) enum Message {
     },
     /// What recovery has to look after.
     InDoubt(oneshot::Sender<InDoubt>),
+    /// Which pending transfers are due whose payees are elsewhere.
+    Expiring(oneshot::Sender<Expiring>),
     Stop,
 }
 
@@ -58,6 +62,9 @@ pub(crate) struct InDoubt {
     pub(crate) holds: Vec<(TxnId, ShardId)>,
     pub(crate) decisions: Vec<(TxnId, Decision)>,
 }
+
+/// Pending transfers whose time is over, with the shards of their payees, and this shard's clock, ns.
+pub(crate) type Expiring = (BTreeMap<u128, ShardId>, Timestamp);
 
 /// An entry that was proposed here and is not applied yet.
 struct Proposal {
@@ -98,12 +105,18 @@ pub(crate) struct State {
     promised: Timestamp,
     parked: VecDeque<reads::Parked>,
     audits: Vec<(Timestamp, reads::Parked)>,
+    audit_threads: Vec<JoinHandle<()>>,
+    audits_stop: Arc<AtomicBool>,
     /// A request that did not fit the last group.
     left_over: Option<Message>,
     needs: Needs,
     last_tick: Option<Instant>,
     last_raft_tick: Option<Instant>,
     last_expiry: Option<Instant>,
+    /// Where the next scan for due expiries begins.
+    expiries_from: (Timestamp, u128),
+    /// What was due and waits for [`crate::expiry`].
+    expiring: BTreeMap<u128, ShardId>,
     last_store_metrics: Option<Instant>,
     stopping: bool,
 }
@@ -124,6 +137,10 @@ impl Executor {
                 let why = "the shard stopped before the answer".to_owned();
                 let _ = reply.send(Err(LinkError::Unknown { shard: self.shard, why }));
             }
+        }
+        self.state.audits_stop.store(true, Ordering::Relaxed);
+        for thread in self.state.audit_threads.drain(..) {
+            let _ = thread.join();
         }
         ended
     }
@@ -232,6 +249,9 @@ impl Executor {
             Message::InDoubt(reply) => {
                 let _ = reply.send(self.in_doubt());
             }
+            Message::Expiring(reply) => {
+                let _ = reply.send((std::mem::take(&mut self.state.expiring), self.tables.now()));
+            }
             Message::Stop => self.state.stopping = true,
             Message::Request { .. } => unreachable!("requests are taken by propose"),
         }
@@ -243,12 +263,7 @@ impl Executor {
         let overdue = |at: Timestamp| at.saturating_add(crest_ledger::limits::HOLD_DEADLINE_NS) <= now;
         let patience = u64::try_from(limits::OUTBOX_PATIENCE.as_nanos()).unwrap_or(u64::MAX);
         let holds = self.tables.holds().oldest_first().take_while(|h| overdue(h.prepared_at));
-        // No router knows of an expiry: its payee is told at once.
-        let waits = |d: &Decision| match d.outcome {
-            Outcome::Expired(_) => false,
-            _ => d.decided_at.saturating_add(patience) > now,
-        };
-        let decisions = self.tables.decisions().outbox().filter(|(_, d)| !waits(d));
+        let decisions = self.tables.decisions().outbox().filter(|(_, d)| d.decided_at.saturating_add(patience) <= now);
         InDoubt {
             holds: holds.take(limits::RECOVERY_BATCH_MAX).map(|h| (h.txn, h.decider)).collect(),
             decisions: decisions.take(limits::RECOVERY_BATCH_MAX).map(|(t, d)| (*t, d.clone())).collect(),

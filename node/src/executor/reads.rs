@@ -364,7 +364,10 @@ impl Executor {
     /// Starts the audits that waited for the checkpoint which was just written.
     pub(super) fn run_audits(&mut self) {
         for (at, parked) in std::mem::take(&mut self.state.audits) {
-            crate::audit::start(self.shard, self.map.clone(), self.store.db(), at, parked.reply);
+            let (map, db, stopping) = (self.map.clone(), self.store.db(), self.state.audits_stop.clone());
+            let thread = crate::audit::start(self.shard, map, db, at, parked.reply, stopping);
+            self.state.audit_threads.retain(|thread| !thread.is_finished());
+            self.state.audit_threads.extend(thread);
         }
     }
 }

@@ -75,16 +75,28 @@ impl Store {
         Ok(merge(cold, layers, newest_first, limit))
     }
 
-    /// Pending transfers that expire at or before `now`, soonest first, at most `limit`.
-    pub fn due(&mut self, new: &Layer, now: Timestamp, limit: usize) -> Result<Vec<u128>, StoreError> {
-        let range = (0, 0)..=(now, u128::MAX);
+    /// Pending transfers that expire at or before `now`, soonest first, at most `limit`: each with the instant. Those before
+    /// `from` are left out.
+    pub fn due(
+        &mut self,
+        new: &Layer,
+        from: (Timestamp, u128),
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, u128)>, StoreError> {
+        if from > (now, u128::MAX) {
+            return Ok(Vec::new());
+        }
+        let all = from == (0, 0);
+        let range = from..=(now, u128::MAX);
         let mut above: BTreeMap<(Timestamp, u128), bool> = BTreeMap::new();
         for layer in self.layers(Some(new)).collect::<Vec<_>>().into_iter().rev() {
             above.extend(layer.expiries.range(range.clone()).map(|(k, present)| (*k, *present)));
         }
         let mut due: Vec<(Timestamp, u128)> = above.iter().filter(|(_, p)| **p).map(|(k, _)| *k).take(limit).collect();
         let mut cold = 0;
-        let from = keys::expiry(self.expired_until, 0);
+        let (at, id) = from.max((self.expired_until, 0));
+        let from = keys::expiry(at, id);
         for row in self.db.iterator(IteratorMode::From(&from, Direction::Forward)) {
             let (key, _) = row.map_err(|e| self.rocks(e))?;
             let Some(entry) = keys::expiry_of(&key).filter(|(at, _)| *at <= now) else { break };
@@ -96,13 +108,13 @@ impl Store {
                 break;
             }
         }
-        if above.is_empty() && cold == 0 {
+        if all && above.is_empty() && cold == 0 {
             // Nothing is left below, anywhere: later scans need not walk over what RocksDB has yet to compact away.
             self.expired_until = now;
         }
         due.sort_unstable();
         due.truncate(limit);
-        Ok(due.into_iter().map(|(_, id)| id).collect())
+        Ok(due)
     }
 
     /// The layers above RocksDB, newest first.

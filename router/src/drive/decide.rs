@@ -64,11 +64,14 @@ impl Drive<'_> {
                     Decided::Refused { refusal, .. } if refusal.status == EventResult::INCOMPLETE => {
                         give_up.push(attempt);
                     }
-                    Decided::Aborted => give_up.push(attempt),
+                    // Routers expire nothing.
+                    Decided::Aborted | Decided::Expired(_) => give_up.push(attempt),
                     Decided::Committed(commits) => {
                         let unit = &self.units[attempt.unit];
-                        for (slot, commit) in self.results[unit.start..].iter_mut().zip(&commits) {
-                            *slot = EventResult { status: EventResult::CREATED, timestamp: commit.timestamp };
+                        let slots = self.results[unit.start..].iter_mut().zip(&self.events[unit.start..]);
+                        for ((slot, event), commit) in slots.zip(&commits) {
+                            let timestamp = event.recorded_at(commit.timestamp);
+                            *slot = EventResult { status: EventResult::CREATED, timestamp };
                         }
                         self.end(&attempt, &attempt.held, &Outcome::Committed(commits));
                     }

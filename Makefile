@@ -1,0 +1,56 @@
+# Crest: all development commands. `make help` lists them.
+#
+# Every cargo call below gets ROCKSDB_LIB_DIR: RocksDB's C++ is compiled once a machine by tools/rocksdb-archive.sh and then
+# only linked, whatever the target folder or the flags. One profile serves running and testing.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test build install rocksdb format-check lint docs-check tests verify bench deny install-deny clean-rocksdb
+
+export ROCKSDB_STATIC := 1
+WITH_ROCKSDB = export ROCKSDB_LIB_DIR="$$(tools/rocksdb-archive.sh)";
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: build ## the main job: a ledger of 4 shards, a 30-second rehearsal of a peak over gRPC, an audit
+	@tools/demo.sh
+
+test: install ## every test: format, lints, docs, all test suites (the Python client's included)
+	@$(MAKE) --no-print-directory verify tests
+
+build: install ## build the binary, target/debug/crest
+	@$(WITH_ROCKSDB) cargo build --locked --bin crest
+
+install: ## install what a build and the tests need from the distribution (only what is missing)
+	@tools/install.sh
+
+rocksdb: install ## compile RocksDB's archive, once a machine
+	@tools/rocksdb-archive.sh
+
+verify: format-check lint docs-check ## everything that only reads the tree
+
+format-check: ## is the code formatted?
+	@cargo fmt --all -- --check
+
+lint: ## clippy, warnings denied
+	@$(WITH_ROCKSDB) cargo clippy --locked --workspace --all-targets -- -D warnings
+
+docs-check: ## rustdoc, warnings denied
+	@$(WITH_ROCKSDB) RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+
+tests: ## all test suites
+	@$(WITH_ROCKSDB) tools/run-tests.sh
+
+bench: build ## the figures of docs/BENCHMARKS.md, some five minutes
+	@tools/bench.py
+
+deny: ## licences, bans and sources of all dependencies (needs cargo-deny: make install-deny)
+	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: make install-deny" >&2; exit 1; }
+	@cargo deny --locked check licenses bans sources
+
+install-deny: ## install cargo-deny
+	@cargo install cargo-deny --locked
+
+clean-rocksdb: ## delete RocksDB's archive; the next build compiles it again
+	@rm -rf "$$(tools/rocksdb-archive.sh --where)"

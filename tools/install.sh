@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what Crest's build and tests need from a Debian or Ubuntu distribution. Installs only what is missing, says what it
+# does, and can be run any number of times. The Rust toolchain has to be there already.
+set -euo pipefail
+
+command -v cargo >/dev/null || { echo "install.sh: no cargo found; install a Rust toolchain first (https://rustup.rs)" >&2; exit 1; }
+
+missing=()
+has() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+command -v c++ >/dev/null || missing+=(g++)
+command -v make >/dev/null || missing+=(make)
+# RocksDB's bindings are generated at build time by libclang, which also needs its own headers.
+ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1 || missing+=(libclang-dev)
+ls -d /usr/lib/llvm-*/lib/clang/*/include /usr/lib/clang/*/include >/dev/null 2>&1 || missing+=(libclang-dev)
+# The Python client's test makes a virtual environment.
+command -v python3 >/dev/null || missing+=(python3)
+python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
+
+if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+if ! command -v apt-get >/dev/null; then
+  echo "install.sh: missing: ${missing[*]}; this system has no apt-get, so install them by hand" >&2
+  exit 1
+fi
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "install.sh: missing: ${missing[*]}; run 'apt-get install ${missing[*]}' as root" >&2; exit 1; }
+  as_root=(sudo)
+fi
+echo "installing from the distribution: ${missing[*]}"
+"${as_root[@]}" apt-get update -qq
+DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
