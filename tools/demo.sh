@@ -35,6 +35,6 @@ done
 
 echo "rehearsing a peak of $seconds seconds over gRPC at $address: payments in batches of 100 between 10,000 accounts"
 code=0
-"$crest" load peak --router "http://$address" --duration "${seconds}s" --batch 100 --in-flight 64 --shards 4 || code=$?
+"$crest" load peak --router "http://$address" --duration "${seconds}s" --batch 100 --in-flight 16 --shards 4 || code=$?
 echo "stopping; nothing is left running"
 exit "$code"

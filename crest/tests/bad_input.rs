@@ -83,7 +83,8 @@ fn a_shard_that_the_cluster_does_not_have_is_refused() {
 async fn a_data_folder_is_opened_once_and_only_as_what_it_is() {
     let data = folder();
     let path = text(data.path());
-    let dev = |shards: &'static str| ["dev", "--shards", shards, "--data-dir", path, "--listen", ANY, "--metrics", "off"];
+    let dev =
+        |shards: &'static str| ["dev", "--shards", shards, "--data-dir", path, "--listen", ANY, "--metrics", "off"];
     let server = Server::dev(2, data.path());
     refused(&dev("2"), FAILED, &["shard-0", path, "in use by another process", "give another folder"]);
     still_serves(&server).await;
@@ -192,8 +193,10 @@ async fn a_shard_that_is_down_is_named_and_comes_back() {
     assert!(matches!(again[..], [Status::Created | Status::Exists]), "{again:?}");
     assert_eq!(sender.sends(vec![transfer(103, there[0], here[1])]).await.expect("all are up"), [Status::Created]);
     status_until(&mut router.operations(), Duration::from_secs(10), "nothing is left", processes::is_quiet).await;
-    router.stop();
+    let begun = Instant::now();
     nodes.into_iter().for_each(Server::stop);
+    assert!(begun.elapsed() < Duration::from_secs(4), "the router's streams hold the nodes up: {:?}", begun.elapsed());
+    router.stop();
 }
 
 #[tokio::test]

@@ -67,7 +67,10 @@ async fn a_wrong_filter_is_refused_with_its_field() {
         (|f| f.cursor = b"elsewhere".to_vec(), "filter.cursor: expected empty for the first page"),
         (|f| f.direction = 3, "filter.direction: expected DIRECTION_BOTH (0)"),
         (|f| f.order = -1, "filter.order: expected ORDER_OLDEST_FIRST (0)"),
-        (|f| (f.timestamp_min, f.timestamp_max) = (9, 8), "filter.timestamp_max: expected 0, or at least timestamp_min (9)"),
+        (
+            |f| (f.timestamp_min, f.timestamp_max) = (9, 8),
+            "filter.timestamp_max: expected 0, or at least timestamp_min (9)",
+        ),
         (|f| f.timestamp_min = u64::MAX, "filter.timestamp_min: expected 0 to 9223372036854775807 ns"),
     ];
     for (change, text) in cases {
@@ -83,7 +86,10 @@ async fn a_wrong_filter_is_refused_with_its_field() {
         (|f| f.code = u32::MAX, "filter.code: expected 0 to 65535, got 4294967295"),
         (|f| f.cursor = vec![1], "filter.cursor: expected empty for the first page"),
         (|f| f.order = 2, "filter.order: expected ORDER_OLDEST_FIRST (0)"),
-        (|f| (f.timestamp_min, f.timestamp_max) = (9, 8), "filter.timestamp_max: expected 0, or at least timestamp_min (9)"),
+        (
+            |f| (f.timestamp_min, f.timestamp_max) = (9, 8),
+            "filter.timestamp_max: expected 0, or at least timestamp_min (9)",
+        ),
     ];
     for (change, text) in cases {
         let mut filter = v1::QueryFilter { limit: 10, ..Default::default() };
@@ -131,11 +137,14 @@ async fn a_wrong_request_on_a_stream_does_not_end_the_others() {
         (4, Some(good(4))),
     ];
     let requests = requests.map(|(request_id, request)| v1::StreamTransfersRequest { request_id, request });
-    let mut stream = server.ledger().stream_transfers(tokio_stream::iter(requests)).await.expect("a stream").into_inner();
+    let mut stream =
+        server.ledger().stream_transfers(tokio_stream::iter(requests)).await.expect("a stream").into_inner();
     let mut answers = std::collections::BTreeMap::new();
     while let Some(answer) = stream.message().await.expect("the stream goes on") {
         let text = match answer.outcome.expect("an outcome") {
-            v1::stream_transfers_response::Outcome::Response(response) => response.results[0].status().as_str_name().to_owned(),
+            v1::stream_transfers_response::Outcome::Response(response) => {
+                response.results[0].status().as_str_name().to_owned()
+            }
             v1::stream_transfers_response::Outcome::Error(error) => format!("{}: {}", error.code, error.message),
         };
         answers.insert(answer.request_id, text);
@@ -205,7 +214,9 @@ async fn bytes_that_are_no_message_are_refused() {
     let server = Server::dev(1, data.path());
     let random: Vec<u8> = (0..200_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     // A field that claims more bytes than there are, one of another type, a varint without an end, a message in a message.
-    for bytes in [vec![0x0a, 200, 1, 2], vec![0x09, 1, 2, 3, 4, 5, 6, 7, 8], vec![0xff; 12], vec![0x0a, 2, 0x0a, 9], random] {
+    for bytes in
+        [vec![0x0a, 200, 1, 2], vec![0x09, 1, 2, 3, 4, 5, 6, 7, 8], vec![0xff; 12], vec![0x0a, 2, 0x0a, 9], random]
+    {
         let error = call(&server, "/crest.v1.Ledger/CreateTransfers", bytes).await.expect_err("no message");
         // As gRPC's status codes demand of a message that can't be parsed.
         assert_eq!(error.code(), Code::Internal, "{error:?}");
@@ -231,7 +242,9 @@ async fn a_message_that_is_too_large_is_refused_before_it_is_read() {
 async fn who_speaks_no_http_is_not_listened_to() {
     let data = folder();
     let server = Server::dev(1, data.path());
-    for bytes in [&b"GET / HTTP/1.1\r\nHost: crest\r\n\r\n"[..], b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", b"P"] {
+    for bytes in
+        [&b"GET / HTTP/1.1\r\nHost: crest\r\n\r\n"[..], b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", b"P"]
+    {
         let mut connection = std::net::TcpStream::connect(server.address).expect("a connection");
         connection.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
         connection.write_all(bytes).expect("some bytes");

@@ -15,7 +15,7 @@ use crest_conformance::{Case, cases, differential, run, seeds};
 use layout::Layout;
 
 /// Random sequences for each layout, and operations in each of them.
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 6;
 const STEPS: usize = 300;
 
 #[test]
@@ -57,7 +57,7 @@ fn check_cases(layout: Layout) {
         number += 1;
         let played = catch_unwind(AssertUnwindSafe(|| check_case(case, layout, number, &mut shared)));
         if let Err(why) = played {
-            failed.push(message(&*why));
+            failed.push(format!("{}: {}", case.name, message(&*why)));
         }
     }
     assert!(failed.is_empty(), "{} of {number} cases fail, {layout:?}:\n{}", failed.len(), failed.join("\n"));

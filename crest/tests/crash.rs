@@ -55,7 +55,7 @@ async fn a_killed_process_loses_and_makes_no_money() {
         let (reader_of, router) = (bank.clone(), server.ledger());
         let reader = tokio::spawn(async move { watch_the_sums(&reader_of, router, stopped).await });
         let load = Load::start(clients, &[server.ledger()]);
-        load.answers(100 + random.below(20_000)).await;
+        load.answers(100 + random.below(10_000)).await;
         server.kill();
         clients = load.stop().await;
         let _ = stop.send(true);
@@ -91,11 +91,11 @@ async fn a_killed_node_and_a_killed_router_leave_nothing_in_doubt() {
         let (reader_of, way) = (bank.clone(), router.ledger());
         let reader = tokio::spawn(async move { watch_the_sums(&reader_of, way, stopped).await });
         let load = Load::start(clients, &ways);
-        load.answers(100 + random.below(4_000)).await;
+        load.answers(100 + random.below(3_000)).await;
         let shard = random.below(3) as usize;
         nodes.remove(shard).kill();
         nodes.insert(shard, files.node(shard));
-        load.answers(100 + random.below(4_000)).await;
+        load.answers(100 + random.below(3_000)).await;
         killed_router.kill();
         clients = load.stop().await;
         say(begun, &clients, &format!("round {round}: node {shard} was killed, and then a router"));

@@ -10,7 +10,8 @@ use std::process::Command;
 use processes::{Server, folder};
 
 /// What to do when Python is not as needed.
-const INSTALL: &str = "install python3 with venv and pip (Debian: apt-get install python3-venv; or run tools/install.sh)";
+const INSTALL: &str =
+    "install python3 with venv and pip (Debian: apt-get install python3-venv; or run tools/install.sh)";
 
 /// Runs a command to its end and gives what it said.
 fn succeed(command: &mut Command, advice: &str) -> String {

@@ -137,7 +137,8 @@ async fn a_wrong_row_is_named_and_the_others_are_paid() {
         let (code, report) = replay(&server, &wrong, &[]);
         assert_eq!(code, Some(4), "{report:#}");
         assert_eq!((&report[done], &report["wrong"]), (&10.into(), &2.into()), "{report:#}");
-        let lines: Vec<_> = report["left_out"].as_array().into_iter().flatten().map(|row| row["line"].as_u64()).collect();
+        let lines: Vec<_> =
+            report["left_out"].as_array().into_iter().flatten().map(|row| row["line"].as_u64()).collect();
         assert_eq!(lines, [Some(12), Some(13)], "{report:#}");
         let mut sums = Sums::new();
         add_file(&right, &mut sums);

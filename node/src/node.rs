@@ -34,6 +34,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where time comes from.
     pub clock: ClockSource,
+    /// How the log is kept.
+    pub log: LogOptions,
 }
 
 /// A running shard.
@@ -67,7 +69,7 @@ impl Node {
         };
         let (store, tables, applied) = Store::open(&config.data_dir.join("store"), &identity)?;
         let log_identity = LogIdentity { cluster: config.cluster.clone(), shard: config.shard, replica: 1 };
-        let (log, recovered) = SegmentLog::open(&config.data_dir.join("log"), &log_identity, LogOptions::default())?;
+        let (log, recovered) = SegmentLog::open(&config.data_dir.join("log"), &log_identity, config.log)?;
         tracing::info!(
             shard = config.shard,
             applied,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use crest_node::ClockSource;
+use crest_node::log::Options as LogOptions;
 use crest_router::service::{ledger_server, operations_server};
 
 use super::embedded::{Embedded, EmbeddedConfig};
@@ -54,7 +55,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         (None, Some(dir)) => dir.path().to_owned(),
         (None, None) => anyhow::bail!("no data folder"),
     };
-    let cluster = Embedded::open(EmbeddedConfig { shards: args.shards, data_dir, clock: ClockSource::System })?;
+    let cluster = Embedded::open(EmbeddedConfig {
+        shards: args.shards,
+        data_dir,
+        clock: ClockSource::System,
+        log: LogOptions::default(),
+    })?;
     let port = grpc::bind(args.listen).await?;
     let stop = grpc::stop_signal()?;
     let where_data = args.data_dir.as_deref().map_or("a temporary folder".into(), |d| d.display().to_string());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use crest_link::{Links, ShardLink};
+use crest_node::log::Options as LogOptions;
 use crest_node::{ClockSource, Config, Node, NodeHandle};
 use crest_router::Router;
 use crest_topology::SlotMap;
@@ -21,6 +22,8 @@ pub struct EmbeddedConfig {
     pub data_dir: PathBuf,
     /// Where time comes from.
     pub clock: ClockSource,
+    /// How the shards' logs are kept.
+    pub log: LogOptions,
 }
 
 /// A running embedded cluster.
@@ -47,6 +50,7 @@ impl Embedded {
                 map: map.clone(),
                 data_dir: config.data_dir.join(format!("shard-{shard}")),
                 clock: config.clock.clone(),
+                log: config.log,
             });
             nodes.push(node.with_context(|| format!("cannot open shard {shard}"))?);
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use crest_link::grpc::GrpcLink;
 use crest_link::{Links, ShardLink};
+use crest_node::log::Options as LogOptions;
 use crest_node::service::ShardService;
 use crest_node::{ClockSource, Config, Node};
 use crest_topology::{Cluster, ClusterFileError};
@@ -71,6 +72,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         map: cluster.map.clone(),
         data_dir: args.data_dir,
         clock: ClockSource::System,
+        log: LogOptions::default(),
     })?;
     let port = grpc::bind(listen).await?;
     let stop = grpc::stop_signal()?;

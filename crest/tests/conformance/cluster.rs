@@ -14,11 +14,14 @@ use crest_ledger::{
     TransferFlags, TransferStatus,
 };
 use crest_node::ClockSource;
+use crest_node::log::Options as LogOptions;
 use crest_router::{Router, RouterError};
 use tokio::runtime::Runtime;
 
 /// Some day in 2026, ns.
 const NOW: Timestamp = 1_790_000_000_000_000_000;
+/// Of each of the many logs that these tests open; the usual 64 MiB would come to some forty gigabytes.
+const LOG_BYTES: u64 = 1 << 20;
 /// How long what is due may take, in real time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -38,8 +41,12 @@ impl Cluster {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let data = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicU64::new(NOW));
-        let config =
-            EmbeddedConfig { shards, data_dir: data.path().to_owned(), clock: ClockSource::Manual(clock.clone()) };
+        let config = EmbeddedConfig {
+            shards,
+            data_dir: data.path().to_owned(),
+            clock: ClockSource::Manual(clock.clone()),
+            log: LogOptions { segment_bytes: LOG_BYTES },
+        };
         let _inside = runtime.enter();
         let embedded = Embedded::open(config).unwrap();
         let router = embedded.router();

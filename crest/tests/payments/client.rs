@@ -132,8 +132,10 @@ impl Client {
             }
             Err(status) => {
                 let broken = status.source().is_some() && matches!(status.code(), Code::Unknown | Code::Internal);
-                let expected =
-                    matches!(status.code(), Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded | Code::Cancelled);
+                let expected = matches!(
+                    status.code(),
+                    Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded | Code::Cancelled
+                );
                 assert!(expected || broken, "an answer that tells nobody what to do: {status:?}");
                 self.unknown.push_back(request);
             }
@@ -212,13 +214,7 @@ impl Client {
         let flags =
             v1::TransferFlags { post_pending_transfer: posts, void_pending_transfer: !posts, ..Default::default() };
         let id = number_to(new_id(&mut self.random));
-        self.add(v1::Transfer {
-            id,
-            amount: number_to(amount),
-            pending_id: pending.id,
-            flags: Some(flags),
-            ..pending
-        });
+        self.add(v1::Transfer { id, amount: number_to(amount), pending_id: pending.id, flags: Some(flags), ..pending });
     }
 
     fn add(&mut self, transfer: v1::Transfer) {

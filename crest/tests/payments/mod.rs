@@ -22,7 +22,7 @@ pub(crate) use client::Client;
 pub(crate) use oracle::{check_everything, watch_the_sums};
 
 /// The ledger number of all payments, and another one.
-pub(crate) const LEDGER: u32 = 7;
+const LEDGER: u32 = 7;
 const OTHER_LEDGER: u32 = 8;
 /// Accounts of each shard that nothing limits.
 const OPEN_ACCOUNTS: usize = 8;
@@ -52,8 +52,12 @@ impl Bank {
     pub(crate) fn new(shards: u32, random: &mut Random) -> Self {
         let numbers: Vec<u32> = (0..shards).collect();
         let map = SlotMap::even(&numbers).expect("these shards make a map");
-        let mut accounts_of =
-            |shard: u32| std::iter::repeat_with(|| new_id(random)).filter(|id| map.shard_of(*id) == shard).take(10).collect::<Vec<_>>();
+        let mut accounts_of = |shard: u32| {
+            std::iter::repeat_with(|| new_id(random))
+                .filter(|id| map.shard_of(*id) == shard)
+                .take(10)
+                .collect::<Vec<_>>()
+        };
         let mut chosen: Vec<Vec<u128>> = numbers.iter().map(|shard| accounts_of(*shard)).collect();
         let limited: Vec<u128> = chosen.iter_mut().filter_map(Vec::pop).collect();
         let mut spare: Vec<u128> = chosen.iter_mut().filter_map(Vec::pop).collect();

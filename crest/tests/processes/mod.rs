@@ -163,8 +163,8 @@ pub(crate) fn run(arguments: &[&str], patience: Duration) -> Ended {
     Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
 
-/// Runs `crest` with arguments that it has to refuse: its exit code is `code`, nothing is on standard output, and the last
-/// line of standard error holds all of `words`.
+/// Runs `crest` with arguments that it has to refuse: its exit code is `code`, nothing is on standard output, standard
+/// error holds all of `words`, and nothing panics.
 #[track_caller]
 pub(crate) fn refused(arguments: &[&str], code: i32, words: &[&str]) {
     let ended = run(arguments, END);
@@ -230,10 +230,14 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("temporary folders have readable names")
 }
 
-/// Ports that were free just now.
+/// Addresses whose ports were free just now. They are below those that systems give to outgoing connections (from 32,768
+/// on): none of these must take the port of a node that is down for a moment.
 pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind(ANY).expect("127.0.0.1 has a free port")).collect();
+    use std::hash::{BuildHasher, Hasher};
+    let random = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let somewhere = || TcpListener::bind(("127.0.0.1", 10_000 + (random() % 20_000) as u16)).ok();
+    let listeners: Vec<TcpListener> = std::iter::repeat_with(somewhere).take(10_000).flatten().take(count).collect();
+    assert_eq!(listeners.len(), count, "127.0.0.1 has free ports");
     listeners.iter().map(|listener| listener.local_addr().expect("it is bound")).collect()
 }
 
