@@ -110,7 +110,7 @@ async fn a_data_folder_is_opened_once_and_only_as_what_it_is() {
 #[tokio::test]
 async fn a_log_that_is_damaged_in_the_middle_is_refused_and_not_cut() {
     let data = folder();
-    let server = Server::dev(1, data.path());
+    let mut server = Server::dev(1, data.path());
     let mut sender = Sender::with_accounts(&server).await;
     for _ in 0..20 {
         sender.pays().await;
@@ -167,10 +167,10 @@ async fn a_shard_that_is_down_is_named_and_comes_back() {
     let (here, there) = (on(0), on(1));
     let mut sender = Sender::new(&router);
     sender.opens(&[here.clone(), there.clone()].concat()).await;
-    nodes.pop().expect("shard 1").kill();
+    nodes.remove(1).kill();
 
     let crossing = transfer(100, here[0], there[0]);
-    for (what, payment) in [("between shards", crossing.clone()), ("on it", transfer(101, there[0], there[1]))] {
+    for (what, payment) in [("between shards", crossing), ("on it", transfer(101, there[0], there[1]))] {
         let begun = Instant::now();
         let error = sender.sends(vec![payment]).await.expect_err("shard 1 is down");
         assert!(matches!(error.code(), Code::Unavailable | Code::ResourceExhausted), "{what}: {error:?}");

@@ -31,8 +31,9 @@ pub enum Command {
     Finish(Vec<(TxnId, Outcome)>),
     /// A participant has finished these: they may leave the outbox.
     Acknowledge(ShardId, Vec<TxnId>),
-    /// [`verbs::recover`]; with `true`, undecided attempts are aborted.
-    Recover(bool, Vec<TxnId>),
+    /// [`verbs::recover`]; with `true`, undecided attempts are aborted. The time is the asking shard's clock, above all
+    /// its prepares, ns: a tombstone is remembered from there on, so it outlives every decide that could still commit.
+    Recover(bool, Timestamp, Vec<TxnId>),
     /// [`verbs::expire`]: pending transfers between accounts of this shard that are due.
     Expire(Vec<u128>),
     /// Remember that these transfer ids failed with a transient status.
@@ -107,7 +108,8 @@ impl Command {
                 txns.iter().for_each(|txn| verbs::finish::acknowledge(tables, txn, shard));
                 Answer::Done
             }
-            Self::Recover(abort, txns) => {
+            Self::Recover(abort, asked_at, txns) => {
+                tables.observe(asked_at);
                 Answer::Outcomes(txns.iter().map(|txn| verbs::recover::recover(tables, txn, abort)).collect())
             }
             Self::Expire(due) => {
@@ -118,6 +120,22 @@ impl Command {
                 ids.into_iter().for_each(|id| verbs::burn(tables, id));
                 Answer::Done
             }
+        }
+    }
+
+    /// The latest time in it that comes from another shard's clock, ns; 0 when there is none. The shard's clock will follow
+    /// it, so the shell refuses what is too far ahead before it is logged.
+    pub fn latest_time(&self) -> Timestamp {
+        let of = |outcome: &Outcome| match outcome {
+            Outcome::Committed(commits) => commits.iter().map(|c| c.timestamp).max().unwrap_or(0),
+            Outcome::Expired(at) => *at,
+            Outcome::Released { .. } => 0,
+        };
+        match self {
+            Self::Decide(requests) => requests.iter().map(|r| r.clock.max(r.prepared_at)).max().unwrap_or(0),
+            Self::Finish(ends) => ends.iter().map(|(_, outcome)| of(outcome)).max().unwrap_or(0),
+            Self::Recover(_, at, _) => *at,
+            _ => 0,
         }
     }
 
@@ -141,8 +159,8 @@ impl Command {
             Self::Create(steps) => steps.len(),
             Self::Prepare(r) => r.iter().map(|r| r.steps.len()).sum(),
             Self::Decide(r) => r.iter().map(|r| r.events.len()).sum(),
-            Self::Finish(v) => v.len(),
-            Self::Acknowledge(_, v) | Self::Recover(_, v) => v.len(),
+            Self::Finish(v) => v.iter().map(|(_, outcome)| outcome.events()).sum(),
+            Self::Acknowledge(_, v) | Self::Recover(_, _, v) => v.len(),
             Self::Expire(v) => v.len(),
             Self::Burn(v) => v.len(),
         }

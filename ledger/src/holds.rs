@@ -147,6 +147,15 @@ impl Holds {
         self.by_event.contains_key(&id)
     }
 
+    /// The transfer that an open hold would create under this id, as it was asked for.
+    pub fn transfer(&self, id: u128) -> Option<&crate::Transfer> {
+        let hold = self.open.get(self.by_event.get(&id)?)?;
+        hold.steps.iter().find_map(|step| match &step.event {
+            Event::Transfer(t) if t.id == id => Some(t),
+            _ => None,
+        })
+    }
+
     /// Whether an open hold on the payer's side resolves the pending transfer `id`.
     pub fn resolves(&self, id: u128) -> bool {
         self.resolving.contains_key(&id)

@@ -98,6 +98,11 @@ impl Needs {
             if tables.lacks_transfer(t.timestamp) {
                 self.transfers.push(t.timestamp);
             }
+            let pending = if t.resolves() { self.id(tables, t.pending_id) } else { None };
+            let accounts = pending.as_ref().unwrap_or(t);
+            for id in [accounts.debit_account_id, accounts.credit_account_id] {
+                self.history(tables, id, t.timestamp);
+            }
         }
     }
 

@@ -81,6 +81,11 @@ impl Step {
         }
     }
 
+    /// Whether its amount depends on what an account has.
+    pub fn balances(&self) -> bool {
+        matches!(&self.event, Event::Transfer(t) if t.flags.any(crate::TransferFlags::BALANCING))
+    }
+
     /// Whether the event is chained with the next one.
     pub fn linked(&self) -> bool {
         match &self.event {
@@ -195,6 +200,16 @@ pub enum Outcome {
     },
     /// The pending transfer `first_id` expired at this instant.
     Expired(Timestamp),
+}
+
+impl Outcome {
+    /// How many events it speaks of, at least one: what batch limits count.
+    pub fn events(&self) -> usize {
+        match self {
+            Self::Committed(commits) => commits.len().max(1),
+            Self::Released { .. } | Self::Expired(_) => 1,
+        }
+    }
 }
 
 /// The decider's answer.

@@ -175,14 +175,14 @@ fn an_attempt_that_recovery_gave_up_never_expires_anything_but_the_next_one_does
     let (first, second) = (expiry(EXPIRES + 1_000_000), expiry(EXPIRES + 2_000_000));
     world.prepare(first, EXPIRES + 1_000_000, Vec::new());
     let released = Outcome::Released { burned_id: 0 };
-    let told = world.apply(PAYER, EXPIRES + 1_000_000, Command::Recover(true, vec![first]));
+    let told = world.apply(PAYER, EXPIRES + 1_000_000, Command::Recover(true, 0, vec![first]));
     assert_eq!(told, Answer::Outcomes(vec![Some(released.clone())]));
     world.finish(first, released);
     assert_eq!(world.decide(first, None), Decided::Aborted, "a late decide");
     assert_eq!(world.reserved(), (5, 5));
     world.prepare(second, EXPIRES + 2_000_000, Vec::new());
     let Decided::Expired(at) = world.decide(second, None) else { panic!("it is due") };
-    let told = world.apply(PAYER, EXPIRES + 2_000_000, Command::Recover(true, vec![second]));
+    let told = world.apply(PAYER, EXPIRES + 2_000_000, Command::Recover(true, 0, vec![second]));
     assert_eq!(
         told,
         Answer::Outcomes(vec![Some(Outcome::Expired(at))]),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crest_ledger::txn::ShardId;
 use crest_ledger::wire::{Request, Response};
@@ -75,6 +76,19 @@ impl Links {
     /// When the map has no such shard.
     pub fn to(&self, shard: ShardId) -> &dyn ShardLink {
         &**self.shards.get(&shard).expect("a shard number comes from the map")
+    }
+
+    /// Sends a request to a shard of the map, as [`ShardLink::send`]; when there is no answer within `patience`, that is an
+    /// answer too. A shard may hang without being down, and its connection tells only later.
+    ///
+    /// # Panics
+    /// When the map has no such shard.
+    pub fn send(&self, shard: ShardId, request: Request, patience: Duration) -> Answering {
+        let answering = self.to(shard).send(request);
+        Box::pin(async move {
+            let late = |_| Err(LinkError::Unknown { shard, why: format!("nothing within {patience:?}") });
+            tokio::time::timeout(patience, answering).await.unwrap_or_else(late)
+        })
     }
 
     /// The way to a shard, for a number that comes from elsewhere.

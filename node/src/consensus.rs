@@ -122,6 +122,8 @@ pub(crate) struct ToAppend {
 pub(crate) struct Committed {
     /// Its place in the log.
     pub(crate) index: u64,
+    /// The term of the leader that proposed it.
+    pub(crate) term: u64,
     /// The bytes that were proposed; empty for the entries that a new leader makes.
     pub(crate) data: Vec<u8>,
 }
@@ -130,6 +132,10 @@ pub(crate) struct Committed {
 pub(crate) struct Consensus {
     node: RawNode<MemoryLog>,
     log: MemoryLog,
+    /// Appends that are not durable yet.
+    appending: usize,
+    /// A ready without anything to append that came meanwhile.
+    confirm_with_append: Option<u64>,
 }
 
 impl Consensus {
@@ -169,7 +175,7 @@ impl Consensus {
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let mut node = RawNode::new(&config, log.clone(), &logger)?;
         node.campaign()?;
-        Ok(Self { node, log })
+        Ok(Self { node, log, appending: 0, confirm_with_append: None })
     }
 
     /// Whether this replica may propose.
@@ -180,6 +186,11 @@ impl Consensus {
     /// The last entry that was proposed or is in the log.
     pub(crate) fn last_index(&self) -> u64 {
         self.node.raft.raft_log.last_index()
+    }
+
+    /// The current term.
+    pub(crate) fn term(&self) -> u64 {
+        self.node.raft.term
     }
 
     /// Proposes an entry and returns its index.
@@ -215,16 +226,23 @@ impl Consensus {
             let hard_state = Some(to_log_state(&self.log.0.borrow().hard_state));
             ToAppend { number, entries: entries.into_iter().map(to_log).collect(), hard_state }
         });
-        if append.is_none() {
+        if append.is_some() {
+            self.appending += 1;
+        } else if self.appending == 0 {
             // A change of the commit position alone is not worth an fsync: replay finds it again.
             self.node.on_persist_ready(number);
+        } else {
+            // To confirm it now would confirm the append in front of it, which is still being written.
+            self.confirm_with_append = Some(number);
         }
         Some((append, committed.into_iter().map(committed_entry).collect()))
     }
 
     /// Tells raft that an append is durable.
     pub(crate) fn on_appended(&mut self, number: u64) {
-        self.node.on_persist_ready(number);
+        self.appending -= 1;
+        let later = if self.appending == 0 { self.confirm_with_append.take() } else { None };
+        self.node.on_persist_ready(later.map_or(number, |l| l.max(number)));
     }
 
     /// Tells raft that entries up to `index` are applied.
@@ -248,5 +266,5 @@ fn to_log_state(hs: &HardState) -> LogHardState {
 }
 
 fn committed_entry(entry: Entry) -> Committed {
-    Committed { index: entry.index, data: entry.data.to_vec() }
+    Committed { index: entry.index, term: entry.term, data: entry.data.to_vec() }
 }

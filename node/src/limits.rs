@@ -10,8 +10,23 @@ pub const QUEUE_REQUESTS_MAX: usize = 4_096;
 /// fsync cheaper, only the first answer later.
 pub const GROUP_EVENTS_MAX: usize = 16_384;
 
-/// Commands in one log entry.
-pub const GROUP_COMMANDS_MAX: usize = crest_ledger::wire::COMMANDS_MAX;
+/// Commands of requests in one log entry; the shard's own expiries may add one.
+pub const GROUP_COMMANDS_MAX: usize = crest_ledger::wire::COMMANDS_MAX - 1;
+
+/// How far a time that comes from elsewhere may be ahead of this machine's clock, ns. More is refused before it is logged:
+/// the shard's clock follows every time that it sees and never goes back. Machines whose clocks are kept by NTP are within
+/// milliseconds; the shards of one cluster must be within the 10 s of the decide window.
+pub const CLOCK_AHEAD_MAX_NS: u64 = 60_000_000_000;
+
+/// How long the executor answers reads before it turns to payments again.
+pub const READS_SLICE: Duration = Duration::from_millis(5);
+
+/// Recovery messages are cut so that what they carry stays far below a message's limit: events of committed chains, 24 bytes
+/// each.
+pub const RECOVERY_EVENTS_MAX: usize = 65_536;
+
+/// Attempts in one question to a decider: its answers may be whole chains of 8,190 events, 64 · 196 KB = 12.6 MB.
+pub const RECOVERY_ASK_MAX: usize = 64;
 
 /// Log entries under way: one being written, one being applied.
 pub const ENTRIES_IN_FLIGHT_MAX: u64 = 2;

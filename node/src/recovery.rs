@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use crest_ledger::Timestamp;
 use crest_ledger::command::{Answer, Command};
 use crest_ledger::txn::{Outcome, ShardId, TxnId};
 use crest_ledger::wire::{Request, Response};
 use crest_link::{LinkError, Links, ShardLink};
+use futures_util::future::join_all;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::executor::InDoubt;
@@ -48,27 +50,41 @@ async fn end_what_is_in_doubt(node: &NodeHandle, links: &Links) {
 }
 
 async fn turn(node: &NodeHandle, links: &Links, in_doubt: InDoubt) -> Result<(), LinkError> {
-    let mut failed = Ok(());
-    for (decider, txns) in group(in_doubt.holds.into_iter().map(|(txn, decider)| (decider, txn))) {
-        if let Err(e) = ask(node, links, decider, txns).await {
-            failed = Err(e);
-        }
-    }
+    let clock = in_doubt.clock;
+    let asked = group(in_doubt.holds.into_iter().map(|(txn, decider)| (decider, txn)));
     let told = in_doubt.decisions.into_iter().flat_map(|(txn, decision)| {
         let outcome = decision.outcome;
         decision.waiting_for.into_iter().map(move |shard| (shard, (txn, outcome.clone())))
     });
-    for (participant, ends) in group(told) {
-        if let Err(e) = tell(node, links, participant, ends).await {
-            failed = Err(e);
-        }
-    }
-    failed
+    // Peers side by side: one that does not answer must not keep the others waiting.
+    let asking = join_all(asked.into_iter().map(|(decider, txns)| ask(node, links, decider, clock, txns)));
+    let telling = join_all(group(told).into_iter().map(|(shard, ends)| tell(node, links, shard, ends)));
+    let (asked, told) = tokio::join!(asking, telling);
+    asked.into_iter().chain(told).collect()
 }
 
 /// Asks a decider, which aborts what it does not know; then ends the holds here, and lets the decider forget.
-async fn ask(node: &NodeHandle, links: &Links, decider: ShardId, txns: Vec<TxnId>) -> Result<(), LinkError> {
-    let answers = call(node, links, decider, vec![Command::Recover(true, txns.clone())]).await?;
+async fn ask(
+    node: &NodeHandle,
+    links: &Links,
+    decider: ShardId,
+    clock: Timestamp,
+    txns: Vec<TxnId>,
+) -> Result<(), LinkError> {
+    for part in txns.chunks(limits::RECOVERY_ASK_MAX) {
+        ask_part(node, links, decider, clock, part.to_vec()).await?;
+    }
+    Ok(())
+}
+
+async fn ask_part(
+    node: &NodeHandle,
+    links: &Links,
+    decider: ShardId,
+    clock: Timestamp,
+    txns: Vec<TxnId>,
+) -> Result<(), LinkError> {
+    let answers = call(node, links, decider, vec![Command::Recover(true, clock, txns.clone())]).await?;
     let Some(Answer::Outcomes(outcomes)) = answers.into_iter().next() else {
         return Err(LinkError::Unknown { shard: decider, why: "an answer to another question".to_owned() });
     };
@@ -81,6 +97,27 @@ async fn ask(node: &NodeHandle, links: &Links, decider: ShardId, txns: Vec<TxnId
 
 /// Tells a participant what was decided here; then it leaves the outbox.
 pub(crate) async fn tell(
+    node: &NodeHandle,
+    links: &Links,
+    participant: ShardId,
+    ends: Vec<(TxnId, Outcome)>,
+) -> Result<(), LinkError> {
+    let mut rest = ends;
+    while !rest.is_empty() {
+        let mut events = 0;
+        let fits = rest.iter().take_while(|(_, outcome)| {
+            events += outcome.events();
+            events <= limits::RECOVERY_EVENTS_MAX
+        });
+        let n = fits.count().max(1);
+        let later = rest.split_off(n);
+        tell_part(node, links, participant, rest).await?;
+        rest = later;
+    }
+    Ok(())
+}
+
+async fn tell_part(
     node: &NodeHandle,
     links: &Links,
     participant: ShardId,

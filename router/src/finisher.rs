@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 
 use crate::limits;
 
-/// Finishes in one message.
-const BATCH: usize = 8_190;
+/// Events in one message: beyond it no more ends are added. Each is 24 bytes, and an end has at most 8,190.
+const BATCH_EVENTS: usize = 16_384;
 
 /// The end of one transaction for one participant.
 #[derive(Clone, Debug)]
@@ -29,6 +29,15 @@ enum Job {
     Finish(End),
     /// `participant` has finished; its decider may forget.
     Acknowledge(ShardId, TxnId),
+}
+
+impl Job {
+    fn events(&self) -> usize {
+        match self {
+            Self::Finish(end) => end.outcome.events(),
+            Self::Acknowledge(..) => 1,
+        }
+    }
 }
 
 /// The queues, one a shard.
@@ -89,7 +98,15 @@ async fn work(
     dropped: metrics::Counter,
 ) {
     let mut waiting = Vec::new();
-    while jobs.recv_many(&mut waiting, BATCH).await > 0 {
+    while let Some(first) = jobs.recv().await {
+        let mut events = first.events();
+        waiting.push(first);
+        while events < BATCH_EVENTS
+            && let Ok(job) = jobs.try_recv()
+        {
+            events += job.events();
+            waiting.push(job);
+        }
         let mut ends = Vec::new();
         let mut done: BTreeMap<ShardId, Vec<TxnId>> = BTreeMap::new();
         for job in waiting.drain(..) {
@@ -102,7 +119,7 @@ async fn work(
         if !ends.is_empty() {
             commands.push(Command::Finish(ends.iter().map(|e| (e.txn, e.outcome.clone())).collect()));
         }
-        if let Err(e) = links.to(shard).send(Request::Commands(commands)).await {
+        if let Err(e) = links.send(shard, Request::Commands(commands), limits::REQUEST_TIMEOUT).await {
             tracing::debug!(shard, why = %e, "a finish was not answered; recovery ends these transfers");
             dropped.increment(ends.len() as u64);
             continue;

@@ -41,7 +41,9 @@ impl Known {
                 }
             }
         }
-        let answers = asked.into_iter().map(|(shard, ids)| links.to(shard).send(query(Query::KnownAccounts(ids))));
+        let answers = asked
+            .into_iter()
+            .map(|(shard, ids)| links.send(shard, query(Query::KnownAccounts(ids)), limits::REQUEST_TIMEOUT));
         for answer in join_all(answers).await {
             if let Response::Query(QueryAnswer::Accounts(accounts, _)) = answer? {
                 let mut known = lock(&self.flags);
@@ -82,19 +84,34 @@ impl Known {
             return Ok(found);
         }
         let shards = links.map().shards();
-        let answers = shards.iter().map(|shard| links.to(*shard).send(query(Query::Pending(asked.clone()))));
+        let answers = shards
+            .iter()
+            .map(|shard| links.send(*shard, query(Query::Pending(asked.clone())), limits::REQUEST_TIMEOUT));
+        let mut failed = None;
         for answer in join_all(answers).await {
-            if let Response::Query(QueryAnswer::Pending(rows)) = answer? {
-                let mut known = lock(&self.accounts_of);
-                make_room(&mut known);
-                for t in rows {
-                    let accounts = (t.debit_account_id, t.credit_account_id);
-                    known.insert(t.id, accounts);
-                    found.insert(t.id, accounts);
+            match answer {
+                Ok(Response::Query(QueryAnswer::Pending(rows))) => {
+                    let mut known = lock(&self.accounts_of);
+                    make_room(&mut known);
+                    for t in rows {
+                        let accounts = (t.debit_account_id, t.credit_account_id);
+                        found.insert(t.id, accounts);
+                        if t.timestamp != 0 {
+                            // What is recorded never changes; what is only held may still be released.
+                            known.insert(t.id, accounts);
+                        }
+                    }
                 }
+                Ok(_) => {}
+                Err(e) => failed = Some(e),
             }
         }
-        Ok(found)
+        // A shard that is down matters only to what was found nowhere else.
+        let lost = |t: &&Transfer| t.resolves() && !found.contains_key(&t.pending_id) && !found.contains_key(&t.id);
+        match failed {
+            Some(e) if transfers.iter().any(|t| lost(&t)) => Err(e.into()),
+            _ => Ok(found),
+        }
     }
 }
 

@@ -16,6 +16,15 @@ use crest_ledger::{AccountFlags, TransferFlags};
 
 use crate::place::{Placed, Spread, Unit};
 
+/// What an event can touch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Account(u128),
+    Transfer(u128),
+    /// The order of imported timestamps, which all imported events share.
+    Imported,
+}
+
 /// What was touched, and when last.
 #[derive(Clone, Copy, Default)]
 struct Touched {
@@ -37,7 +46,7 @@ pub(crate) fn levels(
     independent: bool,
     flags: &HashMap<u128, AccountFlags>,
 ) -> Vec<Vec<usize>> {
-    let mut touched: HashMap<u128, Touched, foldhash::fast::RandomState> = HashMap::default();
+    let mut touched: HashMap<Key, Touched, foldhash::fast::RandomState> = HashMap::default();
     let mut levels: Vec<Vec<usize>> = Vec::new();
     let mut keys = Vec::new();
     for (at, unit) in units.iter().enumerate() {
@@ -75,24 +84,24 @@ pub(crate) fn levels(
 }
 
 /// What an event touches, and whether its answer may depend on others that touch the same.
-fn collect(event: &Placed, independent: bool, flags: &HashMap<u128, AccountFlags>, keys: &mut Vec<(u128, bool)>) {
+fn collect(event: &Placed, independent: bool, flags: &HashMap<u128, AccountFlags>, keys: &mut Vec<(Key, bool)>) {
     let t = match &event.event {
         Event::Transfer(t) => t,
         Event::Account(a) => {
-            keys.push((a.id, true));
+            keys.push((Key::Account(a.id), true));
             if a.flags.any(AccountFlags::IMPORTED) {
-                keys.push((0, true));
+                keys.push((Key::Imported, true));
             }
             return;
         }
     };
-    keys.push((t.id, true));
+    keys.push((Key::Transfer(t.id), true));
     if t.flags.any(TransferFlags::IMPORTED) {
-        // The timestamps of imported events must increase on each shard: one key that all of them share.
-        keys.push((0, true));
+        // The timestamps of imported events must increase on each shard.
+        keys.push((Key::Imported, true));
     }
     if t.pending_id != 0 {
-        keys.push((t.pending_id, true));
+        keys.push((Key::Transfer(t.pending_id), true));
     }
     if independent {
         return;
@@ -101,7 +110,7 @@ fn collect(event: &Placed, independent: bool, flags: &HashMap<u128, AccountFlags
     let exclusive = t.flags.any(sensitive) || t.amount >= AMOUNT_COMMUTES_MAX && !t.resolves() || t.resolves();
     for id in [event.accounts.0, event.accounts.1] {
         let limited = flags.get(&id).is_none_or(|f| depends_on_order(*f));
-        keys.push((id, exclusive || limited));
+        keys.push((Key::Account(id), exclusive || limited));
     }
 }
 

@@ -18,6 +18,12 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// ends by itself.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a shard may take to say how it is. Less than what a client waits: one that hangs must not hide the others.
+pub const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a shard's part of an audit may take: it reads everything, some million records a second.
+pub const AUDIT_TIMEOUT: Duration = Duration::from_secs(3_600);
+
 /// The first pause before something that was blocked is tried again; it doubles up to the next one.
 pub const BLOCKED_PAUSE_MIN: Duration = Duration::from_micros(300);
 
@@ -27,6 +33,10 @@ pub const BLOCKED_PAUSE_MAX: Duration = Duration::from_millis(30);
 /// How often a decide that is blocked is sent again while the holds stand. Two transactions may wait for each other's
 /// holds: then one of them has to give up and start again.
 pub const DECIDE_TRIES: u32 = 6;
+
+/// Events of a chain that has a balancing transfer and spans shards. Its amounts are known one after the other, so it takes a
+/// round trip an event (some milliseconds), and all of them have to fit the 2 s after which a hold asks what became of it.
+pub const STEPWISE_EVENTS_MAX: usize = 128;
 
 /// Facts about accounts and pending transfers that a router remembers: they never change. About 64 bytes each.
 pub const KNOWN_MAX: usize = 262_144;

@@ -117,7 +117,8 @@ pub(crate) fn transfers(events: Vec<Transfer>, known: &HashMap<u128, (u128, u128
     for t in events {
         let mut accounts = (t.debit_account_id, t.credit_account_id);
         if t.resolves() {
-            let find = |id: u128| here.get(&id).or_else(|| known.get(&id)).copied();
+            // What exists already is what a post resolves, whatever this request tries to create under the same id.
+            let find = |id: u128| known.get(&id).or_else(|| here.get(&id)).copied();
             if let Some(found) = find(t.id).or_else(|| find(t.pending_id)) {
                 accounts = found;
             }

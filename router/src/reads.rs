@@ -9,6 +9,7 @@ use crest_link::LinkError;
 use futures_util::future::join_all;
 
 use crate::error::RouterError;
+use crate::limits;
 use crate::router::Router;
 
 /// A page of rows, and the timestamp after which the next one goes on.
@@ -89,7 +90,7 @@ impl Router {
             QueryAnswer::Accounts(rows, next) => Some((rows, next)),
             _ => None,
         });
-        Ok(merge(pages.collect(), filter.page, |a| a.timestamp))
+        Ok(merge(pages.collect(), filter.page, |a| (a.timestamp, a.id)))
     }
 
     /// A page of the transfers that match; a cross-shard one appears once.
@@ -104,13 +105,14 @@ impl Router {
             QueryAnswer::Transfers(rows, next) => Some((rows, next)),
             _ => None,
         });
-        Ok(merge(pages.collect(), filter.page, |t| t.timestamp))
+        Ok(merge(pages.collect(), filter.page, |t| (t.timestamp, t.id)))
     }
 
     /// How each shard is, or why it does not say.
     pub async fn status(&self) -> Vec<(ShardId, String, Result<ShardStatus, LinkError>)> {
         let shards = self.links.map().shards();
-        let asked = shards.iter().map(|shard| self.links.to(*shard).send(Request::Query(Query::Status)));
+        let asked =
+            shards.iter().map(|shard| self.links.send(*shard, Request::Query(Query::Status), limits::STATUS_TIMEOUT));
         let answers = join_all(asked).await;
         let of = |(shard, answer): (&ShardId, Result<Response, LinkError>)| {
             let status = match answer {
@@ -147,7 +149,14 @@ impl Router {
         &self,
         queries: impl IntoIterator<Item = (ShardId, Query)>,
     ) -> Result<Vec<QueryAnswer>, RouterError> {
-        let asked = queries.into_iter().map(|(shard, query)| self.links.to(shard).send(Request::Query(query)));
+        let asked: Vec<_> = queries
+            .into_iter()
+            .map(|(shard, query)| {
+                let is_audit = matches!(query, Query::Audit(_));
+                let patience = if is_audit { limits::AUDIT_TIMEOUT } else { limits::REQUEST_TIMEOUT };
+                self.links.send(shard, Request::Query(query), patience)
+            })
+            .collect();
         let mut answers = Vec::new();
         for answer in join_all(asked).await {
             match answer? {
@@ -165,21 +174,25 @@ pub(crate) fn other_answer(shard: ShardId) -> RouterError {
 
 /// One page out of each shard's. Rows behind the first shard's unfinished page would come too early, so they are left for
 /// the next page.
-fn merge<T: Copy>(pages: Vec<Page<T>>, page: crest_ledger::Page, time: impl Fn(&T) -> Timestamp) -> Page<T> {
+fn merge<T: Copy>(pages: Vec<Page<T>>, page: crest_ledger::Page, key: impl Fn(&T) -> (Timestamp, u128)) -> Page<T> {
+    let time = |row: &T| key(row).0;
     let newest_first = page.newest_first;
     let horizon =
         pages.iter().filter_map(|(_, next)| *next).reduce(|a, b| if newest_first { a.max(b) } else { a.min(b) });
     let within = |at: Timestamp| horizon.is_none_or(|h| if newest_first { at >= h } else { at <= h });
     let mut rows: Vec<T> = pages.into_iter().flat_map(|(rows, _)| rows).filter(|row| within(time(row))).collect();
-    rows.sort_by_key(&time);
-    rows.dedup_by_key(|row| time(row));
+    rows.sort_by_key(&key);
+    rows.dedup_by_key(|row| key(row));
     if newest_first {
         rows.reverse();
     }
     let limit = page.limit as usize;
     if rows.len() > limit {
-        rows.truncate(limit);
-        let last = rows.last().map(&time);
+        // Imported timestamps are unique within a shard only: a page does not end between two rows of one instant.
+        let next = time(&rows[limit]);
+        let within = rows[..limit].iter().take_while(|row| time(row) != next).count();
+        rows.truncate(if within == 0 { limit } else { within });
+        let last = rows.last().map(time);
         return (rows, last);
     }
     (rows, horizon)
@@ -195,21 +208,21 @@ mod tests {
 
     #[test]
     fn rows_of_all_shards_come_in_order_and_once() {
-        let got = merge(vec![(vec![1u64, 5, 9], None), (vec![3, 5], None)], page(10, false), |t| *t);
+        let got = merge(vec![(vec![1u64, 5, 9], None), (vec![3, 5], None)], page(10, false), |t| (*t, 0));
         assert_eq!(got, (vec![1, 3, 5, 9], None));
     }
 
     #[test]
     fn a_page_ends_where_the_first_shard_stopped_looking() {
-        let got = merge(vec![(vec![1u64, 5, 9], None), (vec![3], Some(4))], page(10, false), |t| *t);
+        let got = merge(vec![(vec![1u64, 5, 9], None), (vec![3], Some(4))], page(10, false), |t| (*t, 0));
         assert_eq!(got, (vec![1, 3], Some(4)));
-        let got = merge(vec![(vec![9u64, 5, 1], None), (vec![8], Some(6))], page(10, true), |t| *t);
+        let got = merge(vec![(vec![9u64, 5, 1], None), (vec![8], Some(6))], page(10, true), |t| (*t, 0));
         assert_eq!(got, (vec![9, 8], Some(6)));
     }
 
     #[test]
     fn a_full_page_goes_on_after_its_last_row() {
-        let got = merge(vec![(vec![1u64, 5], None), (vec![3], None)], page(2, false), |t| *t);
+        let got = merge(vec![(vec![1u64, 5], None), (vec![3], None)], page(2, false), |t| (*t, 0));
         assert_eq!(got, (vec![1, 3], Some(3)));
     }
 }

@@ -16,7 +16,7 @@ use crate::drive::Driver;
 use crate::error::RouterError;
 use crate::finisher::Finisher;
 use crate::known::Known;
-use crate::place::{self, Placed};
+use crate::place::{self, Placed, Spread};
 use crate::{levels, limits};
 
 /// A router. Cheap to clone; it keeps no state that matters.
@@ -90,6 +90,17 @@ impl Router {
         flags: &HashMap<u128, crest_ledger::AccountFlags>,
     ) -> Result<Vec<EventResult>, RouterError> {
         let units = place::units(placed);
+        for unit in &units {
+            if matches!(unit.spread, Spread::Cross { stepwise: true, .. }) && unit.len > limits::STEPWISE_EVENTS_MAX {
+                return Err(RouterError::Invalid(format!(
+                    "transfers[{}]: expected a chain of at most {} events, since it has a balancing transfer and its \
+                     accounts are on several shards; got {}",
+                    unit.start,
+                    limits::STEPWISE_EVENTS_MAX,
+                    unit.len
+                )));
+            }
+        }
         let levels = levels::levels(placed, &units, independent, flags);
         let work = self.driver.run(placed, &units, levels);
         match tokio::time::timeout(limits::REQUEST_TIMEOUT + Duration::from_secs(2), work).await {
@@ -109,7 +120,9 @@ impl Router {
             return Ok(());
         }
         let burn = || Request::Commands(vec![Command::Burn(ids.clone())]);
-        for answer in join_all(shards.iter().map(|shard| self.links.to(*shard).send(burn()))).await {
+        for answer in
+            join_all(shards.iter().map(|shard| self.links.send(*shard, burn(), limits::REQUEST_TIMEOUT))).await
+        {
             answer.map_err(|e| RouterError::from(e).after_sending())?;
         }
         Ok(())

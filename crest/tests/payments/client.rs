@@ -118,7 +118,7 @@ impl Client {
     /// Sends a request and takes its answer in. False when there was none.
     async fn send(&mut self, router: &mut LedgerClient<Channel>, request: Request, again: bool) -> bool {
         let events = &self.sent[request.events.clone()];
-        let transfers = events.iter().map(|sent| sent.transfer.clone()).collect();
+        let transfers = events.iter().map(|sent| sent.transfer).collect();
         let message = v1::CreateTransfersRequest { transfers, independent: request.independent };
         self.retries += u64::from(again);
         match router.create_transfers(message).await {
@@ -207,7 +207,7 @@ impl Client {
     /// A post or a void of a pending transfer; a payment when there is none.
     fn add_resolution(&mut self) {
         let Some(at) = self.pending.pop() else { return self.add_plain(1, false) };
-        let pending = self.sent[at].transfer.clone();
+        let pending = self.sent[at].transfer;
         let posts = self.random.chance(60);
         let reserved = number_from(pending.amount);
         let amount = if posts { u128::from(self.random.below(reserved as u64 + 1)) } else { reserved };

@@ -178,9 +178,14 @@ impl Load {
         assert!(waited.is_ok_and(|n| n.is_ok()), "{count} more answers do not come");
     }
 
-    /// Tells the clients to stop, and waits for those that wait for an answer.
-    pub(crate) async fn stop(self) -> Vec<Client> {
+    /// Tells the clients to send no more.
+    pub(crate) fn send_no_more(&self) {
         let _ = self.stop.send(true);
+    }
+
+    /// Tells the clients to send no more, and waits for those that wait for an answer.
+    pub(crate) async fn stop(self) -> Vec<Client> {
+        self.send_no_more();
         let mut clients = Vec::new();
         for client in self.clients {
             clients.push(client.await.expect("a client does not panic"));

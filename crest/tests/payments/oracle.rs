@@ -101,10 +101,10 @@ fn check_fate(sent: &Sent, found: &HashMap<u128, v1::Transfer>) {
     let there = found.get(&sent.id());
     match (sent.fate, there) {
         (Fate::Done(timestamp), Some(there)) => {
-            let expected = v1::Transfer { timestamp: timestamp.unwrap_or(there.timestamp), ..sent.transfer.clone() };
+            let expected = v1::Transfer { timestamp: timestamp.unwrap_or(there.timestamp), ..sent.transfer };
             let flags = |t: &v1::Transfer| t.flags.unwrap_or_default();
             assert_eq!(flags(there), flags(&expected), "{sent:?}");
-            assert_eq!(v1::Transfer { flags: None, ..there.clone() }, v1::Transfer { flags: None, ..expected });
+            assert_eq!(v1::Transfer { flags: None, ..*there }, v1::Transfer { flags: None, ..expected });
         }
         (Fate::Refused(_) | Fate::NothingApplied, None) => {}
         _ => panic!("a client was told {sent:?}, and there is {there:?}"),
@@ -168,7 +168,7 @@ async fn send_again(router: &mut LedgerClient<Channel>, sent: &[&Sent]) {
     let single = |s: &&&Sent| matches!(s.fate, Fate::Done(Some(_))) && !s.transfer.flags.is_some_and(|f| f.linked);
     let done: Vec<&&Sent> = sent.iter().filter(single).collect();
     for part in done.chunks(BATCH_EVENTS_MAX) {
-        let transfers = part.iter().map(|s| s.transfer.clone()).collect();
+        let transfers = part.iter().map(|s| s.transfer).collect();
         let request = v1::CreateTransfersRequest { transfers, independent: true };
         let results = router.create_transfers(request).await.expect("a retry").into_inner().results;
         for (sent, result) in part.iter().zip(results) {
@@ -183,7 +183,7 @@ async fn send_again(router: &mut LedgerClient<Channel>, sent: &[&Sent]) {
     };
     let burned: Vec<&&Sent> = sent.iter().filter(id_burned).take(BATCH_EVENTS_MAX).collect();
     assert!(!burned.is_empty(), "none of the payments was refused: the test tries too little");
-    let transfers = burned.iter().map(|s| s.transfer.clone()).collect();
+    let transfers = burned.iter().map(|s| s.transfer).collect();
     let request = v1::CreateTransfersRequest { transfers, independent: true };
     let results = router.create_transfers(request).await.expect("a retry").into_inner().results;
     for (sent, result) in burned.iter().zip(results) {

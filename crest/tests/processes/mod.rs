@@ -75,9 +75,10 @@ impl Server {
         self.stderr.lock().expect("nobody panics with it").clone()
     }
 
-    /// `kill -9`: the process has no say in it.
-    pub(crate) fn kill(mut self) {
-        self.end_now();
+    /// `kill -9`: the process has no say in it. It is gone when this returns, and its ports are free.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Asks it to end (SIGTERM) and waits until it has.
@@ -85,16 +86,25 @@ impl Server {
     /// # Panics
     /// When it does not end with success in time.
     pub(crate) fn stop(mut self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("the command kill is there");
-        assert!(sent.success(), "no process {pid} to stop");
+        self.signal("-TERM");
         let status = wait(&mut self.child, END).unwrap_or_else(|| panic!("crest {} does not stop", self.arguments));
         assert!(status.success(), "crest {} ended with {status}\n{}", self.arguments, self.log());
     }
 
-    /// Whether it runs still.
-    pub(crate) fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    /// Holds it still (SIGSTOP): it is there, and says nothing.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on (SIGCONT), as if no time had passed.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().expect("the command kill is there");
+        assert!(sent.success(), "no process {pid} to send {signal} to");
     }
 
     /// A client of its ledger. It connects again by itself.
@@ -106,16 +116,11 @@ impl Server {
     pub(crate) fn operations(&self) -> OperationsClient<Channel> {
         OperationsClient::new(channel(self.address))
     }
-
-    fn end_now(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.end_now();
+        self.kill();
         if std::thread::panicking() {
             eprintln!("--- crest {}, standard error at the end:\n{}", self.arguments, self.log());
         }

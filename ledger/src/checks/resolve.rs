@@ -40,6 +40,10 @@ pub(crate) fn check(tables: &Tables, step: &Step, t: &Transfer, now: Timestamp) 
     if let Some(s) = against_pending(t, &pending) {
         return refuse(s);
     }
+    if sides_of(tables, &pending) != Some(step.sides) {
+        // The router did not know where the pending transfer's accounts live when it sent this here; it does now.
+        return Verdict::Blocked;
+    }
     let resolved = match state {
         IdState::Posted => Some(S::PendingTransferAlreadyPosted),
         IdState::Voided => Some(S::PendingTransferAlreadyVoided),
@@ -77,6 +81,10 @@ pub(crate) fn check(tables: &Tables, step: &Step, t: &Transfer, now: Timestamp) 
         Verdict::Refuse(r) => Verdict::Refuse(crate::txn::Refusal { timestamp: now, ..r }),
         Verdict::Blocked => Verdict::Blocked,
     }
+}
+
+fn sides_of(tables: &Tables, pending: &Transfer) -> Option<crate::records::Sides> {
+    tables.transfer_at(pending.timestamp).map(|record| record.sides)
 }
 
 fn shape(t: &Transfer) -> Option<S> {

@@ -1,6 +1,7 @@
 //! Create: events whose accounts all live on this shard, in order, each seeing the ones before.
 
 use super::{Done, burn, burned_id, try_event};
+use crate::checks::resolve::pending_of;
 use crate::tables::{Map, Tables};
 use crate::txn::{Event, EventResult, Step, Verdict};
 
@@ -16,8 +17,8 @@ pub fn create(tables: &mut Tables, steps: &[Step]) -> Vec<EventResult> {
         let len = rest.iter().position(|s| !s.linked()).map_or(rest.len(), |last| last + 1);
         let (unit, tail) = rest.split_at(len);
         rest = tail;
-        if blocked.touch(unit) {
-            blocked.add(unit);
+        if blocked.touch(tables, unit) {
+            blocked.add(tables, unit);
             results.extend(unit.iter().map(|_| EventResult::blocked()));
             continue;
         }
@@ -27,7 +28,7 @@ pub fn create(tables: &mut Tables, steps: &[Step]) -> Vec<EventResult> {
             _ => chain(tables, unit, &mut results),
         }
         if results[before].is_blocked() {
-            blocked.add(unit);
+            blocked.add(tables, unit);
         }
     }
     results
@@ -92,18 +93,24 @@ pub fn chain_results(unit: &[Step], culprit: usize, result: EventResult) -> impl
 struct Keys(Map<u128, ()>);
 
 impl Keys {
-    fn of(step: &Step) -> [u128; 4] {
+    fn of(tables: &Tables, step: &Step) -> [u128; 4] {
         match &step.event {
             Event::Account(a) => [a.id, 0, 0, 0],
-            Event::Transfer(t) => [t.id, t.pending_id, t.debit_account_id, t.credit_account_id],
+            Event::Transfer(t) => {
+                let pending = pending_of(tables, t.pending_id_if_resolving()).map(|(p, _)| p);
+                let accounts = pending.as_ref().unwrap_or(t);
+                [t.id, t.pending_id, accounts.debit_account_id, accounts.credit_account_id]
+            }
         }
     }
 
-    fn touch(&self, unit: &[Step]) -> bool {
-        !self.0.is_empty() && unit.iter().flat_map(Self::of).any(|k| k != 0 && self.0.contains_key(&k))
+    fn touch(&self, tables: &Tables, unit: &[Step]) -> bool {
+        let mut keys = unit.iter().flat_map(|step| Self::of(tables, step));
+        !self.0.is_empty() && keys.any(|k| k != 0 && self.0.contains_key(&k))
     }
 
-    fn add(&mut self, unit: &[Step]) {
-        self.0.extend(unit.iter().flat_map(Self::of).filter(|k| *k != 0).map(|k| (k, ())));
+    fn add(&mut self, tables: &Tables, unit: &[Step]) {
+        let keys = unit.iter().flat_map(|step| Self::of(tables, step));
+        self.0.extend(keys.filter(|k| *k != 0).map(|k| (k, ())));
     }
 }

@@ -83,6 +83,7 @@ enum Attempt {
     Commit(Vec<Commit>),
     Refuse(Refusal, u128),
     Block,
+    /// What the participants hold no longer fits: another attempt may.
     TooLate,
 }
 
@@ -100,6 +101,12 @@ fn attempt(tables: &mut Tables, request: &DecideRequest) -> Attempt {
                 return Attempt::Block;
             }
             Some(Verdict::Accept(done)) => {
+                let shrunk = done.amount != *amount && step.is_some_and(Step::balances);
+                if shrunk && request.events.len() > 1 {
+                    // The others reserved what follows from the larger amount.
+                    tables.rollback();
+                    return Attempt::TooLate;
+                }
                 commit = Commit { timestamp: done.timestamp, amount: done.amount };
                 None
             }

@@ -32,7 +32,7 @@ pub enum Query {
     QueryTransfers(Timestamp, QueryFilter),
     /// This shard's part of an audit.
     Audit(Timestamp),
-    /// The transfers with these ids, as they are now, doubt or not: what their accounts are never changes.
+    /// The transfers with these ids, as they are now, doubt or not. One with timestamp 0 is only held so far.
     Pending(Vec<u128>),
     /// The accounts with these ids, as they are now, doubt or not: for what of them never changes.
     KnownAccounts(Vec<u128>),

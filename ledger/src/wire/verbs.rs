@@ -25,8 +25,8 @@ impl Packed for Command {
                 Writer(out).u8(5).u32(*shard);
                 pack_list(txns, out);
             }
-            Self::Recover(abort, txns) => {
-                Writer(out).u8(6).u8(u8::from(*abort));
+            Self::Recover(abort, asked_at, txns) => {
+                Writer(out).u8(6).u8(u8::from(*abort)).u64(*asked_at);
                 pack_list(txns, out);
             }
             Self::Expire(due) => tagged(7, due, out),
@@ -41,7 +41,7 @@ impl Packed for Command {
             3 => Self::Decide(unpack_list(r, TXNS_MAX)?),
             4 => Self::Finish(unpack_list(r, TXNS_MAX)?),
             5 => Self::Acknowledge(r.u32()?, unpack_list(r, TXNS_MAX)?),
-            6 => Self::Recover(r.u8()? != 0, unpack_list(r, TXNS_MAX)?),
+            6 => Self::Recover(r.u8()? != 0, r.u64()?, unpack_list(r, TXNS_MAX)?),
             7 => Self::Expire(unpack_list(r, TXNS_MAX)?),
             8 => Self::Burn(unpack_list(r, TXNS_MAX)?),
             _ => return None,

@@ -30,7 +30,7 @@ impl Executor {
 
     fn apply(&mut self, entry: Committed) -> Ended {
         assert!(entry.index > self.applied, "entries are applied in order, once");
-        let own = self.state.proposals.front().is_some_and(|p| p.index == entry.index);
+        let own = self.state.proposals.front().is_some_and(|p| (p.index, p.term) == (entry.index, entry.term));
         let proposal = if own { self.state.proposals.pop_front() } else { None };
         let (batch, replies) = match proposal {
             Some(p) => (p.batch, p.replies),

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crest_ledger::Timestamp;
+use crest_ledger::command::Command;
 use crest_ledger::decisions::Decision;
 use crest_ledger::needs::Needs;
 use crest_ledger::tables::Tables;
@@ -59,6 +60,8 @@ pub(crate) enum Event {
 /// Holds past their deadline, and decisions that nobody acknowledged for a while.
 #[derive(Debug, Default)]
 pub(crate) struct InDoubt {
+    /// The shard's clock, ns.
+    pub(crate) clock: Timestamp,
     pub(crate) holds: Vec<(TxnId, ShardId)>,
     pub(crate) decisions: Vec<(TxnId, Decision)>,
 }
@@ -69,6 +72,7 @@ pub(crate) type Expiring = (BTreeMap<u128, ShardId>, Timestamp);
 /// An entry that was proposed here and is not applied yet.
 struct Proposal {
     index: u64,
+    term: u64,
     batch: LogBatch,
     /// For each request in it: how many commands, and where the answers go.
     replies: Vec<(usize, Reply)>,
@@ -213,7 +217,11 @@ impl Executor {
                     continue;
                 }
             };
-            let more = commands.iter().map(crest_ledger::command::Command::events).sum::<usize>();
+            if let Some(why) = self.too_far_ahead(commands.iter().map(Command::latest_time).max().unwrap_or(0)) {
+                let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
+                continue;
+            }
+            let more = commands.iter().map(Command::events).sum::<usize>();
             let full = events + more > limits::GROUP_EVENTS_MAX
                 || batch.commands.len() + commands.len() > limits::GROUP_COMMANDS_MAX;
             if full && !batch.commands.is_empty() {
@@ -235,13 +243,21 @@ impl Executor {
         self.metrics.group_events.record(events as f64);
         batch.at = self.now();
         let index = self.consensus.propose(batch.pack()).map_err(|e| format!("cannot propose: {e}"))?;
-        self.state.proposals.push_back(Proposal { index, batch, replies });
+        self.state.proposals.push_back(Proposal { index, term: self.consensus.term(), batch, replies });
         Ok(true)
     }
 
     /// The time for the next entry, ns: real time, but never below what a reader was promised.
     fn now(&self) -> Timestamp {
         self.clock.now().max(self.state.promised)
+    }
+
+    /// Why a time from elsewhere is refused, if it is.
+    fn too_far_ahead(&self, time: Timestamp) -> Option<String> {
+        let here = self.clock.now().max(self.tables.now());
+        let ahead = time.saturating_sub(here);
+        (ahead > limits::CLOCK_AHEAD_MAX_NS)
+            .then(|| format!("a time in the request is {} s ahead of this shard's clock", ahead / 1_000_000_000))
     }
 
     fn on_message(&mut self, message: Message) -> Ended {
@@ -258,15 +274,26 @@ impl Executor {
         Ok(())
     }
 
+    /// What is overdue; at most a batch for each peer, so that one that is down does not keep the others waiting.
     fn in_doubt(&self) -> InDoubt {
         let now = self.clock.now().max(self.tables.now());
         let overdue = |at: Timestamp| at.saturating_add(crest_ledger::limits::HOLD_DEADLINE_NS) <= now;
         let patience = u64::try_from(limits::OUTBOX_PATIENCE.as_nanos()).unwrap_or(u64::MAX);
         let holds = self.tables.holds().oldest_first().take_while(|h| overdue(h.prepared_at));
         let decisions = self.tables.decisions().outbox().filter(|(_, d)| d.decided_at.saturating_add(patience) <= now);
+        let mut taken: std::collections::BTreeMap<(bool, ShardId), usize> = std::collections::BTreeMap::new();
+        let mut room = |hold: bool, peer: ShardId| {
+            let count = taken.entry((hold, peer)).or_default();
+            *count += 1;
+            *count <= limits::RECOVERY_BATCH_MAX
+        };
         InDoubt {
-            holds: holds.take(limits::RECOVERY_BATCH_MAX).map(|h| (h.txn, h.decider)).collect(),
-            decisions: decisions.take(limits::RECOVERY_BATCH_MAX).map(|(t, d)| (*t, d.clone())).collect(),
+            clock: self.tables.now(),
+            holds: holds.filter(|h| room(true, h.decider)).map(|h| (h.txn, h.decider)).collect(),
+            decisions: decisions
+                .filter(|(_, d)| d.waiting_for.iter().any(|s| room(false, *s)))
+                .map(|(t, d)| (*t, d.clone()))
+                .collect(),
         }
     }
 

@@ -52,6 +52,10 @@ impl Executor {
             Query::QueryAccounts(at, _) | Query::QueryTransfers(at, _) => *at,
             Query::Status | Query::Clock | Query::Pending(_) | Query::KnownAccounts(_) => 0,
         };
+        if let Some(why) = self.too_far_ahead(named) {
+            let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
+            return;
+        }
         let waits = match &query {
             Query::Status | Query::Pending(_) | Query::KnownAccounts(_) => Waits::Nothing,
             _ if named == 0 => Waits::HoldsUntil(self.tables.now()),
@@ -64,7 +68,11 @@ impl Executor {
 
     /// Answers the reads that may be answered.
     pub(super) fn run_parked(&mut self) -> Ended {
+        let began = Instant::now();
         for _ in 0..self.state.parked.len() {
+            if began.elapsed() > limits::READS_SLICE {
+                break;
+            }
             let Some(mut parked) = self.state.parked.pop_front() else { break };
             let oldest = self.tables.holds().oldest().unwrap_or(Timestamp::MAX);
             if let Waits::HoldsUntil(arrival) = parked.waits
@@ -104,7 +112,13 @@ impl Executor {
             Query::Clock => QueryAnswer::Clock(self.tables.now()),
             Query::Accounts(_, ids) => QueryAnswer::Accounts(self.accounts_at(ids, at)?, Some(at)),
             Query::Transfers(_, ids) => QueryAnswer::Transfers(self.transfers_by_id(ids, at)?, None),
-            Query::Pending(ids) => QueryAnswer::Pending(self.transfers_by_id(ids, Timestamp::MAX)?),
+            Query::Pending(ids) => {
+                let mut rows = self.transfers_by_id(ids, Timestamp::MAX)?;
+                // A pending transfer may have been acknowledged by its decider while this shard still holds it.
+                let held = ids.iter().filter_map(|id| self.tables.holds().transfer(*id));
+                rows.extend(held.filter(|t| !t.resolves()));
+                QueryAnswer::Pending(rows)
+            }
             Query::KnownAccounts(ids) => QueryAnswer::Accounts(self.accounts_at(ids, Timestamp::MAX)?, None),
             Query::AccountTransfers(_, filter) => {
                 let (rows, next) = self.account_transfers(filter, at, |t, _| Some(*t))?;

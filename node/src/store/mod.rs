@@ -174,6 +174,8 @@ impl Store {
 
     /// Takes that layer out once it is stored.
     pub fn take_frozen(&mut self) -> Option<Arc<Layer>> {
+        // What it held of expiries is in RocksDB now, wherever the mark stands.
+        self.expired_until = 0;
         self.frozen.take()
     }
 

@@ -80,6 +80,10 @@ impl Drive<'_> {
                         self.refuse(&attempt, usize::from(refusal.index), result);
                         // Those that hold are released; a failed id is to be remembered by everybody.
                         let told = if burned_id == 0 { &attempt.held } else { &attempt.participants };
+                        let culprit = &self.events[self.units[attempt.unit].start + usize::from(refusal.index)];
+                        // Where a retry will be checked, the failed id has to be known before the client is answered.
+                        let homes = [culprit.homes.0, culprit.homes.1];
+                        self.tell_first |= burned_id != 0 && !homes.contains(&attempt.decider);
                         self.end(&attempt, told, &Outcome::Released { burned_id });
                     }
                 }
@@ -125,13 +129,15 @@ impl Drive<'_> {
 
     /// Gives attempts up: the decider first records that they never commit, then the holds are released.
     async fn abort(&mut self, attempts: Vec<Attempt>) -> Result<(), RouterError> {
-        let mut txns: BTreeMap<ShardId, Vec<_>> = BTreeMap::new();
+        let mut txns: BTreeMap<ShardId, (u64, Vec<_>)> = BTreeMap::new();
         for attempt in attempts.iter().filter(|a| !a.held.is_empty()) {
-            txns.entry(attempt.decider).or_default().push(attempt.txn);
+            let (clock, txns) = txns.entry(attempt.decider).or_default();
+            *clock = attempt.clock.max(*clock);
+            txns.push(attempt.txn);
         }
         let mut wave = Wave::default();
-        for (shard, txns) in txns {
-            wave.add(shard, Command::Recover(true, txns));
+        for (shard, (clock, txns)) in txns {
+            wave.add(shard, Command::Recover(true, clock, txns));
         }
         self.send(wave).await?;
         for attempt in &attempts {

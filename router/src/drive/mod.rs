@@ -33,6 +33,8 @@ pub(crate) struct Drive<'a> {
     pub(crate) results: Vec<EventResult>,
     /// Ends of transactions that the next message to a shard has to carry first, so that what follows sees them.
     ends: Vec<crate::finisher::End>,
+    /// Whether the ends have to be answered before the client is.
+    tell_first: bool,
     began: Instant,
     /// Whether anything was sent that may have been applied.
     sent: bool,
@@ -55,11 +57,15 @@ impl Driver {
             units,
             results: vec![EventResult::blocked(); events.len()],
             ends: Vec::new(),
+            tell_first: false,
             began: Instant::now(),
             sent: false,
         };
         for level in levels {
             drive.level(level).await?;
+        }
+        if drive.tell_first {
+            drive.send(round::Wave::default()).await.map_err(RouterError::after_sending)?;
         }
         self.finisher.finish(std::mem::take(&mut drive.ends));
         Ok(drive.results)

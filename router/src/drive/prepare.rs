@@ -140,7 +140,10 @@ impl Drive<'_> {
                 let mut answers = self.send(wave).await?;
                 let Some(Answer::Votes(votes)) = answers.take(shard) else { return Err(unexpected(shard)) };
                 let vote = votes.into_iter().next().ok_or_else(|| unexpected(shard))?;
+                let built_on = attempt.amounts[..index].to_vec();
                 attempt.vote(shard, &indexes, vote);
+                // An earlier amount that shrinks now was already built on elsewhere.
+                attempt.blocked |= attempt.amounts[..index] != built_on[..];
             }
             if attempt.blocked || !attempt.refusals.is_empty() {
                 break;

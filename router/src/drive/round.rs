@@ -11,6 +11,7 @@ use super::Drive;
 use super::prepare::Attempt;
 use crate::error::RouterError;
 use crate::finisher::End;
+use crate::limits;
 use crate::place::Spread;
 
 /// The messages of one wave: for each shard, its commands.
@@ -96,8 +97,9 @@ impl Drive<'_> {
             skip.insert(*shard, 1);
         }
         let shards: Vec<ShardId> = wave.0.keys().copied().collect();
-        let sent: Vec<_> =
-            wave.0.into_iter().map(|(s, commands)| self.driver.links.to(s).send(Request::Commands(commands))).collect();
+        let send =
+            |(shard, commands)| self.driver.links.send(shard, Request::Commands(commands), limits::REQUEST_TIMEOUT);
+        let sent: Vec<_> = wave.0.into_iter().map(send).collect();
         let mut answers = Answers::default();
         let mut failed = None;
         for (shard, response) in shards.into_iter().zip(join_all(sent).await) {
