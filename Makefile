@@ -36,8 +36,8 @@ format-check: ## is the code formatted?
 lint: ## clippy, warnings denied
 	@$(WITH_ROCKSDB) cargo clippy --locked --workspace --all-targets -- -D warnings
 
-docs-check: ## rustdoc, warnings denied
-	@$(WITH_ROCKSDB) RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+docs-check: ## rustdoc, private items too, warnings denied
+	@$(WITH_ROCKSDB) RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
 tests: ## all test suites
 	@$(WITH_ROCKSDB) tools/run-tests.sh

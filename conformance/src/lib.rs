@@ -3,7 +3,7 @@
 //! Three things, for tests only:
 //!
 //! * [`Subject`] is what claims to be the ledger: one state machine, a node, or a whole cluster behind its routers.
-//! * [`cases::all`] are the tables. [`run`] plays one of them on a subject and panics where an answer is another one.
+//! * [`cases::all`] are the tables. [`run()`] plays one of them on a subject and panics where an answer is another one.
 //! * [`differential`] plays random operations on a subject and on [`Model`], a deliberately naive ledger, and compares.
 //!
 //! Nothing here knows how a subject works, on which shard an account lives, or how many shards there are: a runner says

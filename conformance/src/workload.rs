@@ -16,7 +16,7 @@ const COMPARE_ALL_EVERY: usize = 25;
 /// the balances of all accounts after each operation, and from time to time and at the end all transfers, lists, balance
 /// rows and queries. Timestamps are not compared, only that they increase.
 ///
-/// `ids` and `salt` are as in [`run`](crate::run); the account numbers are below 64. The subject may hold other accounts and
+/// `ids` and `salt` are as in [`run()`](crate::run()); the account numbers are below 64. The subject may hold other accounts and
 /// transfers already.
 ///
 /// The order of an account's list is compared for accounts with `history`, for others that the same transfers are in it: a

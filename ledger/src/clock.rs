@@ -1,7 +1,7 @@
 //! The shard's hybrid logical clock (Kulkarni and others, "Logical Physical Clocks", 2014), without a clock of its own.
 //!
 //! Timestamps are nanoseconds since the Unix epoch. Those that shard `s` gives have the remainder `s` modulo
-//! [`SHARDS_MAX`](crate::limits::SHARDS_MAX), so no two shards ever give the same one, and a transfer's two halves can
+//! [`SHARDS_MAX`], so no two shards ever give the same one, and a transfer's two halves can
 //! carry one timestamp without meeting a local one.
 
 use crate::limits::SHARDS_MAX;
