@@ -8,7 +8,8 @@ SHELL := /bin/bash
 .PHONY: help demo test build install rocksdb format-check lint docs-check tests verify bench deny install-deny clean-rocksdb
 
 export ROCKSDB_STATIC := 1
-WITH_ROCKSDB = export ROCKSDB_LIB_DIR="$$(tools/rocksdb-archive.sh)";
+# Two commands, not `export X="$$(...)"`: that one's exit code is export's, and a failed archive would go unnoticed.
+WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(tools/rocksdb-archive.sh)"; export ROCKSDB_LIB_DIR;
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,7 +48,7 @@ bench: build ## the figures of docs/BENCHMARKS.md, some five minutes
 
 deny: ## licences, bans and sources of all dependencies (needs cargo-deny: make install-deny)
 	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: make install-deny" >&2; exit 1; }
-	@cargo deny --locked check licenses bans sources
+	@cargo deny --locked check --hide-inclusion-graph licenses bans sources
 
 install-deny: ## install cargo-deny
 	@cargo install cargo-deny --locked

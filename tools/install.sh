@@ -6,12 +6,17 @@ set -euo pipefail
 command -v cargo >/dev/null || { echo "install.sh: no cargo found; install a Rust toolchain first (https://rustup.rs)" >&2; exit 1; }
 
 missing=()
-has() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+# Whether any of these patterns matches a file: unlike `ls`, one that matches nothing does not spoil the others.
+any() { local pattern; for pattern in "$@"; do compgen -G "$pattern" >/dev/null && return 0; done; return 1; }
 command -v c++ >/dev/null || missing+=(g++)
 command -v make >/dev/null || missing+=(make)
-# RocksDB's bindings are generated at build time by libclang, which also needs its own headers.
-ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1 || missing+=(libclang-dev)
-ls -d /usr/lib/llvm-*/lib/clang/*/include /usr/lib/clang/*/include >/dev/null 2>&1 || missing+=(libclang-dev)
+# RocksDB's bindings are generated at build time by libclang, which also needs its own headers. (libclang-cpp is another
+# library.) LIBCLANG_PATH names a libclang of your own.
+if [ -z "${LIBCLANG_PATH:-}" ]; then
+  any '/usr/lib/llvm-*/lib/libclang.so*' '/usr/lib/llvm-*/lib/libclang-[0-9]*.so*' '/usr/lib/*/libclang.so*' \
+    '/usr/lib/*/libclang-[0-9]*.so*' || missing+=(libclang-dev)
+  any '/usr/lib/llvm-*/lib/clang/*/include' '/usr/lib/clang/*/include' || missing+=(libclang-dev)
+fi
 # The Python client's test makes a virtual environment.
 command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
