@@ -1,0 +1,210 @@
+//! Two-phase commit between two shards, verb by verb: messages that come late, twice, out of order or to the wrong place.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use crest_ledger::command::{Answer, Command, DecideRequest, PrepareRequest};
+use crest_ledger::limits::DECIDE_WINDOW_NS;
+use crest_ledger::needs::Needs;
+use crest_ledger::records::Sides;
+use crest_ledger::tables::{Scalars, Tables};
+use crest_ledger::txn::{Decided, Event, EventResult, Outcome, ShardId, Step, TxnId, Vote};
+use crest_ledger::{Account, AccountFlags, Timestamp, Transfer, TransferFlags, TransferStatus};
+
+const PAYER: ShardId = 0;
+const PAYEE: ShardId = 1;
+const START: Timestamp = 1_000_000_000_000;
+
+/// Accounts 1 and 3 on the payer's shard, account 2 on the payee's.
+struct World([Tables; 2]);
+
+impl World {
+    fn new(payee_flags: u16) -> Self {
+        let mut world = Self([PAYER, PAYEE].map(|shard| Tables::new(shard, Scalars::default())));
+        for (shard, id, flags) in [(PAYER, 1, 0), (PAYER, 3, 0), (PAYEE, 2, payee_flags)] {
+            let flags = AccountFlags(flags);
+            let account = Account { id, ledger: 1, code: 1, flags, ..Account::default() };
+            world.apply(shard, START, Command::Create(vec![Step::account(account)]));
+        }
+        world
+    }
+
+    /// Applies a command as the shell does; nothing is in a store.
+    fn apply(&mut self, shard: ShardId, at: Timestamp, command: Command) -> Answer {
+        let tables = &mut self.0[shard as usize];
+        let mut needs = Needs::default();
+        loop {
+            needs.clear();
+            command.needs(tables, &mut needs);
+            needs.accounts.iter().for_each(|id| tables.load_account(*id, None));
+            needs.ids.iter().for_each(|id| tables.load_id(*id, None));
+            needs.transfers.iter().for_each(|at| tables.load_transfer(*at, None));
+            if needs.is_empty() {
+                return command.apply(tables, at);
+            }
+        }
+    }
+
+    fn prepare(&mut self, txn: TxnId, t: Transfer) -> Vote {
+        let request = PrepareRequest { txn, decider: PAYER, steps: vec![step(t, Sides::CREDIT)] };
+        let Answer::Votes(mut votes) = self.apply(PAYEE, START, Command::Prepare(vec![request])) else { panic!() };
+        votes.remove(0)
+    }
+
+    fn decide(&mut self, txn: TxnId, t: Transfer, at: Timestamp) -> Decided {
+        let clock = self.0[PAYEE as usize].now();
+        let request = DecideRequest {
+            txn,
+            participants: vec![PAYEE],
+            events: vec![(t.id, t.amount)],
+            steps: vec![step(t, Sides::DEBIT)],
+            refusals: Vec::new(),
+            prepared_at: clock,
+            clock,
+            commit_before: Timestamp::MAX,
+        };
+        let Answer::Decided(mut decided) = self.apply(PAYER, at, Command::Decide(vec![request])) else { panic!() };
+        decided.remove(0)
+    }
+
+    fn finish(&mut self, txn: TxnId, outcome: Outcome) {
+        self.apply(PAYEE, START, Command::Finish(vec![(txn, outcome)]));
+    }
+
+    fn recover(&mut self, txn: TxnId) -> Outcome {
+        let asked_at = self.0[PAYEE as usize].now();
+        let answer = self.apply(PAYER, START, Command::Recover(true, asked_at, vec![txn]));
+        let Answer::Outcomes(mut outcomes) = answer else { panic!() };
+        outcomes.remove(0).unwrap()
+    }
+
+    fn create(&mut self, shard: ShardId, t: Transfer) -> EventResult {
+        let answer = self.apply(shard, START, Command::Create(vec![step(t, Sides::BOTH)]));
+        let Answer::Results(results) = answer else { panic!() };
+        results[0]
+    }
+
+    /// Posted debits of the payer and posted credits of the payee.
+    fn posted(&self) -> (u128, u128) {
+        let account = |shard: ShardId, id| *self.0[shard as usize].account(id).unwrap();
+        (account(PAYER, 1).debits_posted, account(PAYEE, 2).credits_posted)
+    }
+}
+
+fn pay(id: u128, flags: u16) -> Transfer {
+    Transfer {
+        id,
+        debit_account_id: 1,
+        credit_account_id: 2,
+        amount: 5,
+        ledger: 1,
+        code: 1,
+        flags: TransferFlags(flags),
+        ..Transfer::default()
+    }
+}
+
+fn step(t: Transfer, sides: Sides) -> Step {
+    Step { index: 0, sides, request_status: 0, amount_max: t.amount, event: Event::Transfer(t) }
+}
+
+fn attempt(n: u64) -> TxnId {
+    TxnId { first_id: 9, attempt: n }
+}
+
+fn committed(decided: Decided) -> Outcome {
+    let Decided::Committed(commits) = decided else { panic!("{decided:?}") };
+    Outcome::Committed(commits)
+}
+
+#[test]
+fn every_message_may_come_twice_and_money_moves_once() {
+    let (mut world, t) = (World::new(0), pay(9, 0));
+    assert!(matches!(world.prepare(attempt(1), t), Vote::Held { .. }));
+    assert!(matches!(world.prepare(attempt(1), t), Vote::Held { .. }));
+    let outcome = committed(world.decide(attempt(1), t, START));
+    assert_eq!(committed(world.decide(attempt(1), t, START)), outcome, "the decision is remembered");
+    world.finish(attempt(1), outcome.clone());
+    world.finish(attempt(1), outcome);
+    assert_eq!(world.posted(), (5, 5));
+    assert!(world.0[PAYEE as usize].holds().is_empty());
+}
+
+#[test]
+fn a_decide_that_comes_after_its_holder_asked_commits_nothing() {
+    let (mut world, t) = (World::new(0), pay(9, 0));
+    world.prepare(attempt(1), t);
+    let outcome = world.recover(attempt(1));
+    assert_eq!(outcome, Outcome::Released { burned_id: 0 });
+    world.finish(attempt(1), outcome);
+    assert_eq!(world.decide(attempt(1), t, START), Decided::Aborted);
+    assert_eq!(world.posted(), (0, 0));
+}
+
+#[test]
+fn a_retry_after_a_release_succeeds_once() {
+    let (mut world, t) = (World::new(0), pay(9, 0));
+    world.prepare(attempt(1), t);
+    let released = world.recover(attempt(1));
+    world.finish(attempt(1), released);
+    assert!(matches!(world.prepare(attempt(2), t), Vote::Held { .. }));
+    let outcome = committed(world.decide(attempt(2), t, START));
+    world.finish(attempt(2), outcome);
+    assert_eq!(world.posted(), (5, 5));
+    let Vote::Refused(refusal) = world.prepare(attempt(3), t) else { panic!() };
+    assert_eq!(refusal.status, TransferStatus::Exists as u8);
+}
+
+#[test]
+fn a_decide_past_the_window_commits_nothing_whatever_is_remembered() {
+    let (mut world, t) = (World::new(0), pay(9, 0));
+    world.prepare(attempt(1), t);
+    assert_eq!(world.decide(attempt(1), t, START + 2 * DECIDE_WINDOW_NS), Decided::Aborted);
+    assert_eq!(world.posted(), (0, 0));
+}
+
+#[test]
+fn a_retry_while_the_first_attempt_is_in_doubt_waits() {
+    let (mut world, t) = (World::new(0), pay(9, 0));
+    world.prepare(attempt(1), t);
+    assert_eq!(world.prepare(attempt(2), t), Vote::Blocked);
+}
+
+#[test]
+fn money_that_is_on_its_way_makes_a_debit_wait_instead_of_refusing_it() {
+    let (mut world, t) = (World::new(AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS), pay(9, 0));
+    world.apply(
+        PAYEE,
+        START,
+        Command::Create(vec![Step::account(Account { id: 4, ledger: 1, code: 1, ..Account::default() })]),
+    );
+    let spend = Transfer { id: 10, debit_account_id: 2, credit_account_id: 4, ..pay(10, 0) };
+    world.prepare(attempt(1), t);
+    let outcome = committed(world.decide(attempt(1), t, START));
+    // The client has its answer; the payee's shard has not heard yet.
+    assert!(world.create(PAYEE, spend).is_blocked());
+    world.finish(attempt(1), outcome);
+    assert_eq!(world.create(PAYEE, spend).status, EventResult::CREATED);
+}
+
+#[test]
+fn a_post_that_is_sent_to_a_shard_with_half_of_its_accounts_waits() {
+    let (mut world, t) = (World::new(0), pay(9, TransferFlags::PENDING));
+    world.prepare(attempt(1), t);
+    let outcome = committed(world.decide(attempt(1), t, START));
+    world.finish(attempt(1), outcome);
+    let post = Transfer { id: 11, pending_id: 9, amount: u128::MAX, ..Transfer::default() };
+    let post = Transfer { flags: TransferFlags(TransferFlags::POST_PENDING), ..post };
+    for shard in [PAYER, PAYEE] {
+        assert!(world.create(shard, post).is_blocked(), "shard {shard} has one of the two accounts");
+    }
+    assert_eq!(world.posted(), (0, 0));
+}
+
+#[test]
+fn an_outcome_with_too_few_events_is_not_taken() {
+    let (mut world, t) = (World::new(0), pay(9, 0));
+    world.prepare(attempt(1), t);
+    let command = Command::Finish(vec![(attempt(1), Outcome::Committed(Vec::new()))]);
+    assert_eq!(world.apply(PAYEE, START, command), Answer::Finished(vec![false]));
+    assert_eq!(world.0[PAYEE as usize].holds().len(), 1, "the hold still waits for the right one");
+}
