@@ -198,12 +198,11 @@ impl ShardLink for NodeHandle {
 /// One process a data folder.
 fn lock(dir: &Path) -> anyhow::Result<std::fs::File> {
     use anyhow::Context;
-    use fs2::FileExt;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make the data folder {}", dir.display()))?;
     let path = dir.join("LOCK");
     let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    FileExt::try_lock_exclusive(&file).map_err(|_| {
+    file.try_lock().map_err(|_| {
         anyhow::anyhow!(
             "the data folder {} is in use by another process; stop that one, or give another folder",
             dir.display()
