@@ -248,7 +248,8 @@ async fn who_speaks_no_http_is_not_listened_to() {
         let mut connection = std::net::TcpStream::connect(server.address).expect("a connection");
         connection.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
         connection.write_all(bytes).expect("some bytes");
-        connection.shutdown(std::net::Shutdown::Write).expect("it is open");
+        // The server may have ended it already.
+        let _ = connection.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
         // Whatever is said to it, the connection ends.
         let _ = connection.read_to_end(&mut answer);

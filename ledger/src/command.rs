@@ -139,6 +139,16 @@ impl Command {
         }
     }
 
+    /// Whether what it creates are accounts: status numbers mean another thing then.
+    pub fn creates_accounts(&self) -> bool {
+        let account = |step: &Step| matches!(step.event, crate::txn::Event::Account(_));
+        match self {
+            Self::Create(steps) => steps.first().is_some_and(account),
+            Self::Decide(requests) => requests.iter().flat_map(|r| &r.steps).next().is_some_and(account),
+            _ => false,
+        }
+    }
+
     /// The name for metrics and logs.
     pub fn name(&self) -> &'static str {
         match self {

@@ -279,11 +279,6 @@ impl Tables {
     pub fn now(&self) -> Timestamp {
         self.clock.last()
     }
-
-    /// The instant up to which nothing can appear any more, ns: just below the oldest open hold, or now.
-    pub fn safe_time(&self) -> Timestamp {
-        self.holds.oldest().map_or(self.clock.last(), |at| at - 1)
-    }
 }
 
 /// What the verbs write. Inside a scope every change can be undone.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crest_ledger::TransferStatus;
 use crest_ledger::txn::EventResult;
+use crest_ledger::{AccountStatus, TransferStatus};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 /// RocksDB's own figures and our names for them.
@@ -32,7 +32,9 @@ pub(crate) struct ShardMetrics {
     pub(crate) records_in_memory: Gauge,
     pub(crate) aborted: Counter,
     store: Vec<(&'static str, Gauge)>,
-    results: HashMap<(bool, u8), Counter>,
+    /// Whether the results that are counted now are those of accounts.
+    pub(crate) of_accounts: bool,
+    results: HashMap<(bool, bool, u8), Counter>,
     commands: HashMap<&'static str, (Counter, Counter)>,
 }
 
@@ -51,6 +53,7 @@ impl ShardMetrics {
             records_in_memory: gauge!("crest_records_in_memory", &labels),
             aborted: counter!("crest_attempts_aborted_total", &labels),
             store: STORE_PROPERTIES.iter().map(|(property, name)| (*property, gauge!(*name, &labels))).collect(),
+            of_accounts: false,
             results: HashMap::new(),
             commands: HashMap::new(),
             shard,
@@ -88,15 +91,23 @@ impl ShardMetrics {
     }
 
     fn result(&mut self, cross_shard: bool, status: u8, events: usize) {
-        let shard = &self.shard;
-        let counter = self.results.entry((cross_shard, status)).or_insert_with(|| {
-            let name = match TransferStatus::from_number(status) {
-                Some(s) => s.name(),
+        let (shard, accounts) = (&self.shard, self.of_accounts);
+        let counter = self.results.entry((accounts, cross_shard, status)).or_insert_with(|| {
+            let transfer = || TransferStatus::from_number(status).map(TransferStatus::name);
+            let account = || AccountStatus::from_number(status).map(AccountStatus::name);
+            let name = match if accounts { account() } else { transfer() } {
+                Some(name) => name,
                 None if status == EventResult::BLOCKED => "blocked",
                 None => "unknown",
             };
             let scope = if cross_shard { "cross_shard" } else { "local" };
-            let labels = [("shard", shard.clone()), ("scope", scope.to_owned()), ("result", name.to_owned())];
+            let kind = if accounts { "account" } else { "transfer" };
+            let labels = [
+                ("shard", shard.clone()),
+                ("kind", kind.to_owned()),
+                ("scope", scope.to_owned()),
+                ("result", name.to_owned()),
+            ];
             counter!("crest_events_total", &labels)
         });
         counter.increment(events as u64);

@@ -70,6 +70,13 @@ impl Node {
         let (store, tables, applied) = Store::open(&config.data_dir.join("store"), &identity)?;
         let log_identity = LogIdentity { cluster: config.cluster.clone(), shard: config.shard, replica: 1 };
         let (log, recovered) = SegmentLog::open(&config.data_dir.join("log"), &log_identity, config.log)?;
+        anyhow::ensure!(
+            recovered.last_index >= applied,
+            "the log in {} ends at entry {}, but the store stands at {applied}: one of the two is from another time, or was \
+             deleted; restore this shard from a backup",
+            config.data_dir.join("log").display(),
+            recovered.last_index
+        );
         tracing::info!(
             shard = config.shard,
             applied,

@@ -42,8 +42,9 @@ impl Executor {
         for command in batch.commands {
             self.load(&command)?;
             self.metrics.commands(command.name(), command.events());
+            let accounts = command.creates_accounts();
             let answer = command.apply(&mut self.tables, batch.at);
-            self.count(&answer);
+            self.count(&answer, accounts);
             answers.push(answer);
         }
         self.metrics.apply.record(begun.elapsed());
@@ -74,7 +75,8 @@ impl Executor {
         }
     }
 
-    fn count(&mut self, answer: &Answer) {
+    fn count(&mut self, answer: &Answer, accounts: bool) {
+        self.metrics.of_accounts = accounts;
         match answer {
             Answer::Results(results) => results.iter().for_each(|r| self.metrics.local(r.status)),
             Answer::Decided(decided) => {
