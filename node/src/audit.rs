@@ -15,43 +15,52 @@ use crest_ledger::wire::{QueryAnswer, Response, ShardAudit};
 use crest_ledger::{Account, AccountFlags, Timestamp, Transfer, TransferFlags};
 use crest_link::LinkError;
 use crest_topology::SlotMap;
-use rocksdb::{DB, Snapshot};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::executor::Reply;
+use crate::limits;
 use crate::store::keys;
+use crate::store::rows::{Rows, Storage};
 
-/// Starts the audit at the instant `at`. Returns once its snapshot is taken. It ends early when `stopping` turns true;
-/// whoever sets that joins the thread, as it holds the store open.
-pub(crate) fn start(
-    shard: u32,
-    map: Arc<SlotMap>,
-    db: Arc<DB>,
-    at: Timestamp,
-    reply: Reply,
-    stopping: Arc<AtomicBool>,
-) -> Option<JoinHandle<()>> {
-    let (taken, wait) = crossbeam_channel::bounded::<()>(1);
-    let spawned = std::thread::Builder::new().name(format!("audit-{shard}")).spawn(move || {
-        let snapshot = db.snapshot();
-        drop(taken);
+/// An audit that was asked for. The rows have everything up to its instant.
+pub(crate) struct AuditJob {
+    pub(crate) shard: u32,
+    pub(crate) map: Arc<SlotMap>,
+    pub(crate) rows: Arc<dyn Storage>,
+    pub(crate) at: Timestamp,
+    pub(crate) reply: Reply,
+    /// Turns true when the shard stops: the audit ends early then.
+    pub(crate) stopping: Arc<AtomicBool>,
+}
+
+impl AuditJob {
+    /// Audits a snapshot of the rows, and answers.
+    pub(crate) fn run(self) {
+        let snapshot = self.rows.snapshot();
         let (report, sums) = (ShardAudit::default(), HashMap::new());
-        let mut audit = Audit { shard, map: &map, snapshot, at, report, sums, stopping: &stopping };
+        let (shard, map, at, stopping) = (self.shard, &*self.map, self.at, &*self.stopping);
+        let mut audit = Audit { shard, map, snapshot: &*snapshot, at, report, sums, stopping };
         let result = audit.run();
         let report = std::mem::take(&mut audit.report);
-        let _ = reply.send(match result {
+        let _ = self.reply.send(match result {
             Ok(()) => Ok(Response::Query(QueryAnswer::Audit(report))),
             Err(why) => Err(LinkError::Unknown { shard, why }),
         });
-    });
-    let thread = spawned.ok()?;
-    let _ = wait.recv();
-    Some(thread)
+    }
+}
+
+/// Starts the thread that audits. It ends when the returned sender is dropped.
+pub(crate) fn start(shard: u32) -> std::io::Result<(Sender<AuditJob>, JoinHandle<()>)> {
+    let (jobs, todo): (Sender<AuditJob>, Receiver<AuditJob>) = bounded(limits::AUDITS_MAX);
+    let work = move || todo.into_iter().for_each(AuditJob::run);
+    let thread = std::thread::Builder::new().name(format!("audit-{shard}")).spawn(work)?;
+    Ok((jobs, thread))
 }
 
 struct Audit<'a> {
     shard: u32,
     map: &'a SlotMap,
-    snapshot: Snapshot<'a>,
+    snapshot: &'a dyn Rows,
     at: Timestamp,
     report: ShardAudit,
     /// By account: what all records of the snapshot come to, and what those up to `at` do.
@@ -111,40 +120,17 @@ impl Audit<'_> {
         table: u8,
         mut visit: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<(), String>,
     ) -> Result<(), String> {
-        let from = [table];
-        // The iterator borrows the snapshot; a second handle on it leaves `self` free for the visits.
-        let mut options = rocksdb::ReadOptions::default();
-        options.fill_cache(false);
-        let mut iterator = self.snapshot.raw_iterator_opt(options);
-        iterator.seek(from);
-        let mut rows = Vec::with_capacity(1_024);
+        let (mut from, until) = (vec![table], keys::table_end(table));
         loop {
-            rows.clear();
-            while rows.len() < 1_024 {
-                match (iterator.key(), iterator.value()) {
-                    (Some(key), Some(value)) if key.first() == Some(&table) => {
-                        rows.push((key.to_vec(), value.to_vec()))
-                    }
-                    _ => break,
-                }
-                iterator.next();
-            }
-            iterator.status().map_err(|e| format!("cannot read the store: {e}"))?;
-            if rows.is_empty() {
-                return Ok(());
-            }
+            let rows = self.snapshot.range(&from, &until, false, 1_024).map_err(|e| e.to_string())?;
+            let Some((last, _)) = rows.last() else { return Ok(()) };
             if self.stopping.load(Ordering::Relaxed) {
                 return Err("the shard is being stopped; audit again when it is back".to_owned());
             }
-            let last = rows.last().map(|(k, _)| k.clone()).unwrap_or_default();
-            drop(iterator);
+            from = [&last[..], &[0]].concat();
             for (key, value) in &rows {
                 visit(self, key, value)?;
             }
-            let mut options = rocksdb::ReadOptions::default();
-            options.fill_cache(false);
-            iterator = self.snapshot.raw_iterator_opt(options);
-            iterator.seek([&last[..], &[0]].concat());
         }
     }
 
@@ -186,7 +172,7 @@ impl Audit<'_> {
         if t.pending_id == 0 {
             return Ok(None);
         }
-        let get = |key: Vec<u8>| self.snapshot.get(key).map_err(|e| format!("cannot read the store: {e}"));
+        let get = |key: Vec<u8>| self.snapshot.get(&key).map_err(|e| e.to_string());
         let Some(entry) = get(keys::transfer_id(t.pending_id))?.and_then(|v| IdEntry::unpack(&mut Reader(&v))) else {
             return Ok(None);
         };

@@ -1,16 +1,15 @@
 //! The thread that writes checkpoints, off the path of any answer.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crest_ledger::tables::Layer;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rocksdb::DB;
 
 use crate::executor::Event;
 use crate::store::checkpoint::Checkpoint;
+use crate::store::rows::Storage;
 
 pub(crate) enum CheckpointJob {
     Write(Checkpoint),
@@ -18,11 +17,33 @@ pub(crate) enum CheckpointJob {
     Drop(Arc<Layer>),
 }
 
+impl CheckpointJob {
+    /// Does it. What the executor has to hear of it.
+    pub(crate) fn run(self, rows: &dyn Storage) -> Option<Event> {
+        match self {
+            Self::Write(checkpoint) => Some(match checkpoint.write(rows) {
+                Ok(()) => Event::Checkpointed(checkpoint.applied),
+                Err(e) => Event::Failed(e.to_string()),
+            }),
+            Self::Drop(layer) => {
+                drop(layer);
+                None
+            }
+        }
+    }
+
+    fn records(&self) -> Option<usize> {
+        match self {
+            Self::Write(checkpoint) => Some(checkpoint.layer.records()),
+            Self::Drop(_) => None,
+        }
+    }
+}
+
 /// Starts the thread. It ends when the returned sender is dropped, or after the first failure.
 pub(crate) fn start(
     shard: u32,
-    db: Arc<DB>,
-    dir: PathBuf,
+    rows: Arc<dyn Storage>,
     events: Sender<Event>,
 ) -> std::io::Result<(Sender<CheckpointJob>, JoinHandle<()>)> {
     let (jobs, todo): (Sender<CheckpointJob>, Receiver<CheckpointJob>) = bounded(4);
@@ -31,21 +52,13 @@ pub(crate) fn start(
     let records = metrics::histogram!("crest_checkpoint_records", &labels);
     let thread = std::thread::Builder::new().name(format!("checkpoint-{shard}")).spawn(move || {
         for job in todo {
-            let checkpoint = match job {
-                CheckpointJob::Write(checkpoint) => checkpoint,
-                CheckpointJob::Drop(layer) => {
-                    drop(layer);
-                    continue;
-                }
-            };
-            let begun = Instant::now();
-            let result = checkpoint.write(&db, &dir);
-            seconds.record(begun.elapsed());
-            records.record(checkpoint.layer.records() as f64);
-            let event = match result {
-                Ok(()) => Event::Checkpointed(checkpoint.applied),
-                Err(e) => Event::Failed(e.to_string()),
-            };
+            let (begun, size) = (Instant::now(), job.records());
+            let event = job.run(&*rows);
+            if let Some(size) = size {
+                seconds.record(begun.elapsed());
+                records.record(size as f64);
+            }
+            let Some(event) = event else { continue };
             let failed = matches!(event, Event::Failed(_));
             if events.send(event).is_err() || failed {
                 break;

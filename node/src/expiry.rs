@@ -20,6 +20,7 @@ pub(crate) async fn run(node: &NodeHandle, links: &Links) {
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             _ = node.ended() => return,
             _ = turns.tick() => {}
         }

@@ -1,10 +1,11 @@
 //! One replica of one shard: a ledger that a single thread executes, a log that makes it durable, a store that keeps it.
 //!
-//! Reading order: [`node`] opens and stops it, [`executor`] is its heart, [`consensus`] and [`log`] order and keep the
-//! entries, [`store`] holds the state, [`service`], [`recovery`] and `expiry` speak with the others.
+//! Reading order: [`node`] opens and stops it, [`replica`] is what it is without threads, [`executor`] is its heart,
+//! [`consensus`] and [`log`] order and keep the entries, [`store`] holds the state, [`service`], [`recovery`] and `expiry` speak with the others.
 
 pub mod limits;
 pub mod node;
+pub mod replica;
 mod executor;
 mod consensus;
 pub mod log;
@@ -20,3 +21,4 @@ mod metrics_of;
 
 pub use clock_source::ClockSource;
 pub use node::{Config, Node, NodeHandle};
+pub use replica::{Replica, ReplicaConfig};

@@ -50,6 +50,9 @@ pub const PARKED_READ_TIMEOUT: Duration = Duration::from_secs(8);
 /// Records that one page of a list looks through at the most.
 pub const SCAN_RECORDS_MAX: usize = 50_000;
 
+/// Audits of one shard that wait for each other; more are refused.
+pub const AUDITS_MAX: usize = 16;
+
 /// How often the executor looks at its clock: for raft, expiries and waiting reads.
 pub const TICK: Duration = Duration::from_millis(50);
 

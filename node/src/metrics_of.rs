@@ -6,19 +6,6 @@ use crest_ledger::txn::EventResult;
 use crest_ledger::{AccountStatus, TransferStatus};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// RocksDB's own figures and our names for them.
-const STORE_PROPERTIES: &[(&str, &str)] = &[
-    ("rocksdb.estimate-num-keys", "crest_rocksdb_keys"),
-    ("rocksdb.total-sst-files-size", "crest_rocksdb_sst_bytes"),
-    ("rocksdb.estimate-pending-compaction-bytes", "crest_rocksdb_pending_compaction_bytes"),
-    ("rocksdb.num-running-compactions", "crest_rocksdb_running_compactions"),
-    ("rocksdb.num-files-at-level0", "crest_rocksdb_level0_files"),
-    ("rocksdb.actual-delayed-write-rate", "crest_rocksdb_delayed_write_rate"),
-    ("rocksdb.is-write-stopped", "crest_rocksdb_write_stopped"),
-    ("rocksdb.block-cache-usage", "crest_rocksdb_block_cache_bytes"),
-    ("rocksdb.background-errors", "crest_rocksdb_background_errors"),
-];
-
 /// Handles, so that the executor looks nothing up.
 pub(crate) struct ShardMetrics {
     shard: String,
@@ -31,7 +18,7 @@ pub(crate) struct ShardMetrics {
     pub(crate) outbox: Gauge,
     pub(crate) records_in_memory: Gauge,
     pub(crate) aborted: Counter,
-    store: Vec<(&'static str, Gauge)>,
+    store: HashMap<&'static str, Gauge>,
     /// Whether the results that are counted now are those of accounts.
     pub(crate) of_accounts: bool,
     results: HashMap<(bool, bool, u8), Counter>,
@@ -52,7 +39,7 @@ impl ShardMetrics {
             outbox: gauge!("crest_outbox", &labels),
             records_in_memory: gauge!("crest_records_in_memory", &labels),
             aborted: counter!("crest_attempts_aborted_total", &labels),
-            store: STORE_PROPERTIES.iter().map(|(property, name)| (*property, gauge!(*name, &labels))).collect(),
+            store: HashMap::new(),
             of_accounts: false,
             results: HashMap::new(),
             commands: HashMap::new(),
@@ -60,12 +47,12 @@ impl ShardMetrics {
         }
     }
 
-    /// Reads what RocksDB says of itself.
-    pub(crate) fn read_store(&self, db: &rocksdb::DB) {
-        for (property, gauge) in &self.store {
-            if let Ok(Some(value)) = db.property_int_value(*property) {
-                gauge.set(value as f64);
-            }
+    /// Notes what the storage says of itself.
+    pub(crate) fn store(&mut self, figures: Vec<(&'static str, u64)>) {
+        let shard = &self.shard;
+        for (name, value) in figures {
+            let gauge = self.store.entry(name).or_insert_with(|| gauge!(name, "shard" => shard.clone()));
+            gauge.set(value as f64);
         }
     }
 

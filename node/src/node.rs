@@ -3,23 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use crest_ledger::txn::ShardId;
 use crest_ledger::wire::Request;
 use crest_link::{Answering, LinkError, ShardLink};
 use crest_topology::SlotMap;
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::clock_source::ClockSource;
-use crate::consensus::Consensus;
-use crate::executor::{Executor, Expiring, InDoubt, Message, State};
-use crate::limits;
-use crate::log::{Identity as LogIdentity, Options as LogOptions, SegmentLog};
-use crate::metrics_of::ShardMetrics;
-use crate::store::{Identity, Store};
-use crate::{checkpointer, log_writer};
+use crate::executor::{Ended, Executor, Expiring, InDoubt, Message};
+use crate::log::Options as LogOptions;
+use crate::log::disk::SystemDisk;
+use crate::replica::{Opened, Queues, ReplicaConfig};
+use crate::store::rocks::Rocks;
+use crate::store::rows::Storage;
+use crate::{audit, checkpointer, limits, log_writer};
 
 /// What a node has to know.
 #[derive(Clone, Debug)]
@@ -52,7 +52,9 @@ pub struct Node {
 pub struct NodeHandle {
     shard: ShardId,
     queue: Sender<Message>,
-    ended: watch::Receiver<Option<Result<(), String>>>,
+    ended: watch::Receiver<Option<Ended>>,
+    /// Told of every message, where no thread waits for them.
+    arrived: Option<Arc<Notify>>,
 }
 
 impl Node {
@@ -62,59 +64,31 @@ impl Node {
     /// When the folder is in use, is another ledger's, or is damaged; the text says what to do.
     pub fn open(config: Config) -> anyhow::Result<Self> {
         let lock = lock(&config.data_dir)?;
-        let identity = Identity {
-            cluster: config.cluster.clone(),
+        let rows: Arc<dyn Storage> = Rocks::open(&config.data_dir.join("store"), &config.data_dir)?;
+        let (opened, log) = Opened::read(ReplicaConfig {
+            cluster: config.cluster,
             shard: config.shard,
-            shards: u32::try_from(config.map.shards().len())?,
-        };
-        let (store, tables, applied) = Store::open(&config.data_dir.join("store"), &identity)?;
-        let log_identity = LogIdentity { cluster: config.cluster.clone(), shard: config.shard, replica: 1 };
-        let (log, recovered) = SegmentLog::open(&config.data_dir.join("log"), &log_identity, config.log)?;
-        anyhow::ensure!(
-            recovered.last_index >= applied,
-            "the log in {} ends at entry {}, but the store stands at {applied}: one of the two is from another time, or was \
-             deleted; restore this shard from a backup",
-            config.data_dir.join("log").display(),
-            recovered.last_index
-        );
-        tracing::info!(
-            shard = config.shard,
-            applied,
-            entries = recovered.entries.len(),
-            torn_bytes = recovered.torn_bytes,
-            "opened the shard; entries after the checkpoint are applied again"
-        );
+            map: config.map,
+            clock: config.clock,
+            disk: Arc::new(SystemDisk),
+            log_dir: config.data_dir.join("log"),
+            log: config.log,
+            rows: rows.clone(),
+        })?;
+        let shard = config.shard;
         let (queue, messages) = bounded(limits::QUEUE_REQUESTS_MAX);
         let (events_in, events) = bounded(256);
-        let (log, log_thread) = log_writer::start(config.shard, log, events_in.clone())?;
-        let scratch = config.data_dir.clone();
-        let (checkpoints, checkpoint_thread) = checkpointer::start(config.shard, store.db(), scratch, events_in)?;
+        let (log, log_thread) = log_writer::start(shard, log, events_in.clone())?;
+        let (checkpoints, checkpoint_thread) = checkpointer::start(shard, rows, events_in)?;
+        let (audits, audit_thread) = audit::start(shard)?;
+        let queues = Queues { messages, events, log, checkpoints, audits };
         let (ended_in, ended) = watch::channel(None);
-        let shard = config.shard;
         let thread = std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || {
-            let started = Consensus::new(recovered.hard_state, recovered.entries, applied);
-            let result = started.map_err(|e| e.to_string()).and_then(|consensus| {
-                let executor = Executor {
-                    shard,
-                    map: Arc::new(config.map),
-                    clock: config.clock,
-                    queue: messages,
-                    events,
-                    log,
-                    checkpoints,
-                    consensus,
-                    tables,
-                    store,
-                    applied,
-                    metrics: ShardMetrics::new(shard),
-                    state: State::default(),
-                };
-                executor.run()
-            });
+            let result = opened.begin(queues).map_err(|e| e.to_string()).and_then(Executor::run);
             let _ = ended_in.send(Some(result));
         })?;
-        let threads = vec![thread, log_thread, checkpoint_thread];
-        Ok(Self { handle: NodeHandle { shard, queue, ended }, threads, _lock: lock })
+        let threads = vec![thread, log_thread, checkpoint_thread, audit_thread];
+        Ok(Self { handle: NodeHandle::new(shard, queue, ended, None), threads, _lock: lock })
     }
 
     /// The way in.
@@ -149,6 +123,26 @@ impl Drop for Node {
 }
 
 impl NodeHandle {
+    pub(crate) fn new(
+        shard: ShardId,
+        queue: Sender<Message>,
+        ended: watch::Receiver<Option<Ended>>,
+        arrived: Option<Arc<Notify>>,
+    ) -> Self {
+        Self { shard, queue, ended, arrived }
+    }
+
+    fn put(&self, message: Message) -> Result<(), TrySendError<()>> {
+        self.queue.try_send(message).map_err(|e| match e {
+            TrySendError::Full(_) => TrySendError::Full(()),
+            TrySendError::Disconnected(_) => TrySendError::Disconnected(()),
+        })?;
+        if let Some(arrived) = &self.arrived {
+            arrived.notify_one();
+        }
+        Ok(())
+    }
+
     /// Which shard.
     pub fn shard(&self) -> ShardId {
         self.shard
@@ -165,13 +159,13 @@ impl NodeHandle {
 
     pub(crate) async fn expiring(&self) -> Option<Expiring> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Message::Expiring(reply)).ok()?;
+        self.put(Message::Expiring(reply)).ok()?;
         answer.await.ok()
     }
 
     pub(crate) async fn in_doubt(&self) -> Option<InDoubt> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Message::InDoubt(reply)).ok()?;
+        self.put(Message::InDoubt(reply)).ok()?;
         answer.await.ok()
     }
 }
@@ -180,7 +174,7 @@ impl ShardLink for NodeHandle {
     fn send(&self, request: Request) -> Answering {
         let shard = self.shard;
         let (reply, answer) = oneshot::channel();
-        let queued = self.queue.try_send(Message::Request { request, reply, queued: Instant::now() });
+        let queued = self.put(Message::Request { request, reply, queued: Instant::now() });
         Box::pin(async move {
             match queued {
                 Ok(()) => answer.await.unwrap_or_else(|_| {

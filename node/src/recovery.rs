@@ -28,6 +28,7 @@ async fn end_what_is_in_doubt(node: &NodeHandle, links: &Links) {
     let recovered = metrics::counter!("crest_recovered_total", "shard" => node.shard().to_string());
     loop {
         tokio::select! {
+            biased;
             _ = node.ended() => return,
             _ = turns.tick() => {}
         }

@@ -2,7 +2,7 @@
 //!
 //! It is knowledge, not state: any of it may be forgotten at any time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crest_ledger::wire::{Query, QueryAnswer, Request, Response};
@@ -29,7 +29,7 @@ impl Known {
         ids: Vec<u128>,
     ) -> Result<HashMap<u128, AccountFlags>, RouterError> {
         let mut found = HashMap::new();
-        let mut asked: HashMap<u32, Vec<u128>> = HashMap::new();
+        let mut asked: BTreeMap<u32, Vec<u128>> = BTreeMap::new();
         {
             let known = lock(&self.flags);
             for id in ids {

@@ -131,7 +131,9 @@ pub(crate) fn shared_accounts(events: &[Placed]) -> Vec<u128> {
         *count.entry(event.accounts.0).or_default() += 1;
         *count.entry(event.accounts.1).or_default() += 1;
     }
-    count.into_iter().filter(|(id, n)| *n > 1 && *id != 0).map(|(id, _)| id).collect()
+    let mut shared: Vec<u128> = count.into_iter().filter(|(id, n)| *n > 1 && *id != 0).map(|(id, _)| id).collect();
+    shared.sort_unstable();
+    shared
 }
 
 #[cfg(test)]

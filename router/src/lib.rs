@@ -6,6 +6,7 @@
 pub mod limits;
 pub mod error;
 pub mod router;
+mod random;
 mod place;
 mod levels;
 mod drive;

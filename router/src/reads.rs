@@ -1,6 +1,6 @@
 //! Reading over all shards, at one instant.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crest_ledger::txn::ShardId;
 use crest_ledger::wire::{Query, QueryAnswer, Request, Response, ShardStatus};
@@ -21,7 +21,7 @@ impl Router {
     /// # Errors
     /// When a shard does not answer; reading again is always safe.
     pub async fn lookup_accounts(&self, ids: &[u128]) -> Result<(Vec<Account>, Timestamp), RouterError> {
-        let mut by_shard: HashMap<ShardId, Vec<u128>> = HashMap::new();
+        let mut by_shard: BTreeMap<ShardId, Vec<u128>> = BTreeMap::new();
         for id in ids {
             by_shard.entry(self.links.map().shard_of(*id)).or_default().push(*id);
         }

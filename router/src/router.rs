@@ -17,6 +17,7 @@ use crate::error::RouterError;
 use crate::finisher::Finisher;
 use crate::known::Known;
 use crate::place::{self, Placed, Spread};
+use crate::random::Random;
 use crate::{levels, limits};
 
 /// A router. Cheap to clone; it keeps no state that matters.
@@ -32,9 +33,21 @@ pub struct Router {
 impl Router {
     /// A router over these shards. Must be called inside a tokio runtime.
     pub fn new(links: Links) -> Self {
+        Self::with(links, Random::System)
+    }
+
+    /// As [`Router::new`], with the random numbers of a seed: the same requests take the same course, as long as messages
+    /// do. Two routers that live at the same time must not have the same seed, or the same one again: attempts are told
+    /// apart by these numbers.
+    pub fn seeded(links: Links, seed: u64) -> Self {
+        Self::with(links, Random::seeded(seed))
+    }
+
+    fn with(links: Links, random: Random) -> Self {
         let driver = Driver {
             links: links.clone(),
             finisher: Finisher::start(&links),
+            random,
             blocked: metrics::counter!("crest_router_blocked_total"),
             attempts: metrics::counter!("crest_router_cross_shard_attempts_total"),
         };

@@ -1,11 +1,10 @@
 //! Applying entries: load what they name, decide, keep, answer.
 
-use std::time::Instant;
-
 use crest_ledger::command::{Answer, Command};
 use crest_ledger::records::Sides;
 use crest_ledger::txn::{Decided, EventResult};
 use crest_ledger::wire::{LogBatch, Response};
+use tokio::time::Instant;
 
 use super::{Ended, Executor, LogJob};
 use crate::consensus::Committed;

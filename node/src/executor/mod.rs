@@ -9,8 +9,7 @@ mod reads;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crest_ledger::Timestamp;
 use crest_ledger::command::Command;
@@ -23,7 +22,10 @@ use crest_link::LinkError;
 use crest_topology::SlotMap;
 use crossbeam_channel::{Receiver, Sender, select};
 use tokio::sync::oneshot;
+// Real time on a thread of its own; in a simulation, the time that it gives.
+use tokio::time::Instant;
 
+use crate::audit::AuditJob;
 use crate::checkpointer::CheckpointJob;
 use crate::clock_source::ClockSource;
 use crate::consensus::Consensus;
@@ -51,6 +53,7 @@ pub(crate) enum Message {
 }
 
 /// What its helper threads tell the executor.
+#[derive(Debug)]
 pub(crate) enum Event {
     Appended { number: u64, bytes: u64 },
     Checkpointed(u64),
@@ -87,6 +90,7 @@ pub(crate) struct Executor {
     pub(crate) events: Receiver<Event>,
     pub(crate) log: Sender<LogJob>,
     pub(crate) checkpoints: Sender<CheckpointJob>,
+    pub(crate) audits: Sender<AuditJob>,
     pub(crate) consensus: Consensus,
     pub(crate) tables: Tables,
     pub(crate) store: Store,
@@ -95,7 +99,7 @@ pub(crate) struct Executor {
     pub(crate) state: State,
 }
 
-/// What changes from one turn of the loop to the next.
+/// What changes from one turn to the next.
 #[derive(Default)]
 pub(crate) struct State {
     proposals: VecDeque<Proposal>,
@@ -109,7 +113,6 @@ pub(crate) struct State {
     promised: Timestamp,
     parked: VecDeque<reads::Parked>,
     audits: Vec<(Timestamp, reads::Parked)>,
-    audit_threads: Vec<JoinHandle<()>>,
     audits_stop: Arc<AtomicBool>,
     /// A request that did not fit the last group.
     left_over: Option<Message>,
@@ -125,14 +128,42 @@ pub(crate) struct State {
     stopping: bool,
 }
 
+impl State {
+    /// That of a replica whose last checkpoint has everything up to `applied`.
+    pub(crate) fn at(applied: u64) -> Self {
+        Self { checkpoint_index: applied, ..Self::default() }
+    }
+}
+
 /// Why a shard's thread ended.
 pub(crate) type Ended = Result<(), String>;
+
+/// What a turn of the executor came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It did something, and there may be more to do.
+    Busy,
+    /// There is nothing to do before something arrives or time passes.
+    Idle,
+    /// It was told to stop, and everything that it had taken on is done.
+    Stopped,
+}
 
 impl Executor {
     /// Runs until it is told to stop, or something fails that must not be tried again.
     pub(crate) fn run(mut self) -> Ended {
-        self.state.checkpoint_index = self.applied;
-        let ended = self.turn_until_stopped();
+        let ended = loop {
+            match self.turn() {
+                Ok(Turn::Busy) => {}
+                Ok(Turn::Idle) => {
+                    if let Err(why) = self.wait() {
+                        break Err(why);
+                    }
+                }
+                Ok(Turn::Stopped) => break self.last_checkpoint(),
+                Err(why) => break Err(why),
+            }
+        };
         if let Err(why) = &ended {
             tracing::error!(shard = self.shard, %why, "the shard stops");
         }
@@ -143,29 +174,24 @@ impl Executor {
             }
         }
         self.state.audits_stop.store(true, Ordering::Relaxed);
-        for thread in self.state.audit_threads.drain(..) {
-            let _ = thread.join();
-        }
         ended
     }
 
-    fn turn_until_stopped(&mut self) -> Ended {
-        loop {
-            while let Ok(event) = self.events.try_recv() {
-                self.on_event(event)?;
-            }
-            let proposed = self.may_propose() && self.propose()?;
-            let advanced = self.advance()?;
-            self.run_parked()?;
-            self.maybe_checkpoint(false)?;
-            self.tick()?;
-            if self.state.stopping && self.state.proposals.is_empty() {
-                return self.last_checkpoint();
-            }
-            if !proposed && !advanced {
-                self.wait()?;
-            }
+    /// Does what there is to do, without waiting for anything.
+    pub(crate) fn turn(&mut self) -> Result<Turn, String> {
+        while let Ok(event) = self.events.try_recv() {
+            self.on_event(event)?;
         }
+        let proposed = self.may_propose() && self.propose()?;
+        let advanced = self.advance()?;
+        self.run_parked()?;
+        self.maybe_checkpoint(false)?;
+        self.tick()?;
+        Ok(match () {
+            () if self.state.stopping && self.state.proposals.is_empty() => Turn::Stopped,
+            () if proposed || advanced => Turn::Busy,
+            () => Turn::Idle,
+        })
     }
 
     fn on_event(&mut self, event: Event) -> Ended {
@@ -340,7 +366,7 @@ impl Executor {
         }
         if self.state.last_store_metrics.is_none_or(|t| now - t >= limits::STORE_METRICS_INTERVAL) {
             self.state.last_store_metrics = Some(now);
-            self.metrics.read_store(&self.store.db());
+            self.metrics.store(self.store.rows().figures());
         }
         let age = self.tables.holds().oldest().map_or(0, |at| self.clock.now().saturating_sub(at));
         self.metrics.queue_depth.set(self.queue.len() as f64);

@@ -8,14 +8,15 @@
 //! the holds that were open when it came have ended; their ends have moved the clock above all those decisions, and the
 //! clock's time then is its instant.
 
-use std::time::Instant;
-
 use crest_ledger::records::{Effect, TransferRecord};
 use crest_ledger::wire::{Query, QueryAnswer, Response, ShardStatus};
 use crest_ledger::{Account, AccountFilter, QueryFilter, Timestamp, Transfer, TransferFlags};
 use crest_link::LinkError;
+use crossbeam_channel::TrySendError;
+use tokio::time::Instant;
 
 use super::{Ended, Executor, Reply};
+use crate::audit::AuditJob;
 use crate::limits;
 use crate::store::StoreError;
 
@@ -378,10 +379,13 @@ impl Executor {
     /// Starts the audits that waited for the checkpoint which was just written.
     pub(super) fn run_audits(&mut self) {
         for (at, parked) in std::mem::take(&mut self.state.audits) {
-            let (map, db, stopping) = (self.map.clone(), self.store.db(), self.state.audits_stop.clone());
-            let thread = crate::audit::start(self.shard, map, db, at, parked.reply, stopping);
-            self.state.audit_threads.retain(|thread| !thread.is_finished());
-            self.state.audit_threads.extend(thread);
+            let (shard, map, rows) = (self.shard, self.map.clone(), self.store.rows());
+            let stopping = self.state.audits_stop.clone();
+            let job = AuditJob { shard, map, rows, at, reply: parked.reply, stopping };
+            if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.audits.try_send(job) {
+                let why = format!("{} audits wait already", limits::AUDITS_MAX);
+                let _ = job.reply.send(Err(LinkError::Refused { shard, why }));
+            }
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The names of the log's files, and the few ways in which it touches them.
 
+use super::disk::{Disk, DiskFile};
 use super::error::LogError;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -36,11 +35,10 @@ pub(super) struct Listing {
 }
 
 /// Lists the directory. Names that are not the log's are ignored.
-pub(super) fn list(dir: &Path) -> Result<Listing, LogError> {
+pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Listing, LogError> {
     let mut listing = Listing::default();
-    for entry in fs::read_dir(dir).map_err(LogError::io("list", dir))? {
-        let name = entry.map_err(LogError::io("list", dir))?.file_name();
-        let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".log")) else { continue };
+    for name in disk.names(dir).map_err(LogError::io("list", dir))? {
+        let Some(stem) = name.strip_suffix(".log") else { continue };
         let number = |prefix| stem.strip_prefix(prefix).filter(|digits| digits.len() == 20)?.parse().ok();
         if let Some(sequence) = number("segment-") {
             listing.segments.push(sequence);
@@ -53,57 +51,51 @@ pub(super) fn list(dir: &Path) -> Result<Listing, LogError> {
     Ok(listing)
 }
 
-/// Makes the directory and its parents, durably.
-pub(super) fn create_dir(dir: &Path) -> Result<(), LogError> {
-    let missing: Vec<&Path> =
-        dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
-    fs::create_dir_all(dir).map_err(LogError::io("create", dir))?;
-    for parent in missing.iter().filter_map(|path| path.parent()) {
-        sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
-    }
-    sync_dir(dir)
-}
-
 /// Makes the names in a directory durable.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), LogError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(LogError::io("sync the directory", dir))
+pub(super) fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+    disk.sync_dir(dir).map_err(LogError::io("sync the directory", dir))
 }
 
-pub(super) fn open(path: &Path) -> Result<File, LogError> {
-    OpenOptions::new().read(true).write(true).open(path).map_err(LogError::io("open", path))
+pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskFile>, LogError> {
+    disk.open(path).map_err(LogError::io("open", path))
 }
 
-pub(super) fn rename(dir: &Path, from: &Path, to: &Path) -> Result<(), LogError> {
-    fs::rename(from, to).map_err(LogError::io("rename", from))?;
-    sync_dir(dir)
+pub(super) fn rename(disk: &dyn Disk, dir: &Path, from: &Path, to: &Path) -> Result<(), LogError> {
+    disk.rename(from, to).map_err(LogError::io("rename", from))?;
+    sync_dir(disk, dir)
 }
 
-pub(super) fn remove(path: &Path) -> Result<(), LogError> {
-    match fs::remove_file(path) {
+pub(super) fn remove(disk: &dyn Disk, path: &Path) -> Result<(), LogError> {
+    match disk.remove(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LogError::io("remove", path)(error)),
         _ => Ok(()),
     }
 }
 
 /// Makes a spare of `bytes` zeros, every block of it written and synced. Gives up, without an error, when `stop` is set.
-pub(super) fn create_spare(dir: &Path, bytes: u64, stop: &AtomicBool) -> Result<Option<PathBuf>, LogError> {
+pub(super) fn create_spare(
+    disk: &dyn Disk,
+    dir: &Path,
+    bytes: u64,
+    stop: &AtomicBool,
+) -> Result<Option<PathBuf>, LogError> {
     let unfinished = unfinished_path(dir);
-    let mut file = File::create(&unfinished).map_err(LogError::io("create", &unfinished))?;
+    let file = disk.create(&unfinished).map_err(LogError::io("create", &unfinished))?;
     let zeros = vec![0; FILL_BYTES.min(usize::try_from(bytes).unwrap_or(FILL_BYTES))];
-    let mut left = bytes;
-    while left > 0 {
+    let mut done = 0;
+    while done < bytes {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let some = usize::try_from(left).map_or(zeros.len(), |left| left.min(zeros.len()));
-        file.write_all(&zeros[..some]).map_err(LogError::io("fill", &unfinished))?;
-        left -= some as u64;
-        if left.is_multiple_of(FILL_SYNC_BYTES) {
-            file.sync_data().map_err(LogError::io("sync", &unfinished))?;
+        let some = usize::try_from(bytes - done).map_or(zeros.len(), |left| left.min(zeros.len()));
+        file.write_all_at(&zeros[..some], done).map_err(LogError::io("fill", &unfinished))?;
+        done += some as u64;
+        if (bytes - done).is_multiple_of(FILL_SYNC_BYTES) {
+            file.sync().map_err(LogError::io("sync", &unfinished))?;
         }
     }
-    file.sync_all().map_err(LogError::io("sync", &unfinished))?;
+    file.sync().map_err(LogError::io("sync", &unfinished))?;
     let spare = spare_path(dir, 0);
-    rename(dir, &unfinished, &spare)?;
+    rename(disk, dir, &unfinished, &spare)?;
     Ok(Some(spare))
 }

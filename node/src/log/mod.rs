@@ -22,6 +22,7 @@
 
 mod error;
 mod format;
+pub mod disk;
 mod files;
 mod spares;
 mod recovery;

@@ -1,11 +1,9 @@
 //! Reading a log back: what is whole, what is torn, and what is damaged.
 
+use super::disk::Disk;
 use super::error::LogError;
 use super::format::{FRAME_BYTES_MAX, Frame, HEADER_BYTES, Header, HeaderError, VERSION, claimed};
 use super::{HardState, Identity, LogEntry, files};
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// A segment and what has to be known of it to append to it and to let it go.
@@ -50,32 +48,32 @@ pub(super) struct Replay {
 ///
 /// Afterwards the last segment is clean behind its last frame, and that frame is durable, whatever befell the process that
 /// wrote it.
-pub(super) fn replay(dir: &Path, identity: &Identity, sequences: &[u64]) -> Result<Replay, LogError> {
+pub(super) fn replay(disk: &dyn Disk, dir: &Path, identity: &Identity, sequences: &[u64]) -> Result<Replay, LogError> {
     if let Some(pair) = sequences.windows(2).find(|pair| pair[1] - pair[0] > 1) {
         return Err(LogError::MissingSegment { dir: dir.to_owned(), sequence: pair[0] + 1 });
     }
     let headers: Vec<Header> =
-        sequences.iter().map(|&sequence| read_header(dir, identity, sequence)).collect::<Result<_, _>>()?;
+        sequences.iter().map(|&sequence| read_header(disk, dir, identity, sequence)).collect::<Result<_, _>>()?;
     let mut replay = Replay::default();
     let mut bytes = Vec::new();
     for (n, header) in headers.iter().enumerate() {
         let path = files::segment_path(dir, header.sequence);
-        bytes.clear();
-        File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(LogError::io("read", &path))?;
+        bytes.resize(header.capacity as usize, 0);
+        files::open(disk, &path)?.read_exact_at(&mut bytes, 0).map_err(LogError::io("read", &path))?;
         let end = headers.get(n + 1).map(|next| next.previous_end);
         let last_frame = replay.segment(header, &bytes, end, &path)?;
         if end.is_none() {
-            replay.torn_bytes = repair(&path, header, &bytes, last_frame)?;
+            replay.torn_bytes = repair(disk, &path, header, &bytes, last_frame)?;
         }
     }
     Ok(replay)
 }
 
-fn read_header(dir: &Path, identity: &Identity, sequence: u64) -> Result<Header, LogError> {
+fn read_header(disk: &dyn Disk, dir: &Path, identity: &Identity, sequence: u64) -> Result<Header, LogError> {
     let file = files::segment_path(dir, sequence);
     let corrupt = |offset, problem| LogError::Corrupt { file: file.clone(), offset, problem };
-    let handle = files::open(&file)?;
-    let length = handle.metadata().map_err(LogError::io("look at", &file))?.len();
+    let handle = files::open(disk, &file)?;
+    let length = handle.length().map_err(LogError::io("look at", &file))?;
     if length < HEADER_BYTES {
         return Err(corrupt(length, "the file is shorter than its header"));
     }
@@ -160,13 +158,19 @@ fn fits(at: usize, frame: &Frame<'_>, end: Option<u64>) -> bool {
 ///
 /// The frame is written once more before the sync. If a process wrote it, saw the sync fail and ended, the page cache has
 /// the frame and believes it clean: a sync alone would do nothing, and what was read here would not be what is on the disk.
-fn repair(path: &Path, header: &Header, bytes: &[u8], last_frame: std::ops::Range<usize>) -> Result<u64, LogError> {
+fn repair(
+    disk: &dyn Disk,
+    path: &Path,
+    header: &Header,
+    bytes: &[u8],
+    last_frame: std::ops::Range<usize>,
+) -> Result<u64, LogError> {
     let torn = claimed(bytes, last_frame.end, header).map_or(0, |torn| torn.end.min(bytes.len()) - torn.start);
     debug_assert!(torn <= FRAME_BYTES_MAX);
-    let file = files::open(path)?;
+    let file = files::open(disk, path)?;
     let write = |bytes: &[u8], at: usize| file.write_all_at(bytes, at as u64).map_err(LogError::io("write", path));
     write(&bytes[last_frame.clone()], last_frame.start)?;
     write(&vec![0; torn], last_frame.end)?;
-    file.sync_data().map_err(LogError::io("sync", path))?;
+    file.sync().map_err(LogError::io("sync", path))?;
     Ok(torn as u64)
 }

@@ -1,5 +1,6 @@
 //! The log itself: appending to the last segment, beginning new ones, letting old ones go.
 
+use super::disk::{Disk, DiskFile, SystemDisk};
 use super::error::LogError;
 use super::format::{
     ENTRY_BYTES_MAX, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, HEADER_BYTES, Header, encode_frame, entry_bytes, frame_bytes,
@@ -8,20 +9,19 @@ use super::recovery::{self, Segment};
 use super::spares::Spares;
 use super::{AppendStats, HardState, Identity, LogEntry, Options, Recovered, files};
 use std::collections::VecDeque;
-use std::fs::File;
-use std::hash::{BuildHasher as _, RandomState};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A durable log in a directory of its own. One owner at a time: whoever opens it holds a lock over the directory.
 #[derive(Debug)]
 pub struct SegmentLog {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     options: Options,
     /// In order, never empty; the last one is `file`.
     segments: VecDeque<Segment>,
-    pub(super) file: File,
+    pub(super) file: Box<dyn DiskFile>,
     spares: Spares,
     hard_state: HardState,
     first: u64,
@@ -40,18 +40,31 @@ impl SegmentLog {
     /// # Errors
     /// Damage, a missing segment, another's log or another format, options out of bounds, or the operating system's.
     pub fn open(dir: &Path, identity: &Identity, options: Options) -> Result<(Self, Recovered), LogError> {
+        Self::open_on(Arc::new(SystemDisk), dir, identity, options)
+    }
+
+    /// As [`SegmentLog::open`], on a disk of the caller's.
+    ///
+    /// # Errors
+    /// As of [`SegmentLog::open`].
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        identity: &Identity,
+        options: Options,
+    ) -> Result<(Self, Recovered), LogError> {
         check_options(identity, options)?;
-        files::create_dir(dir)?;
-        let mut listing = files::list(dir)?;
+        disk.create_dir(dir).map_err(LogError::io("create", dir))?;
+        let mut listing = files::list(&*disk, dir)?;
         // A spare that was a segment once tells of a log that has been here: it is not made anew over what is lost.
         if let (true, Some(&newest @ 1..)) = (listing.segments.is_empty(), listing.spares.last()) {
             return Err(LogError::MissingSegment { dir: dir.to_owned(), sequence: newest + 1 });
         }
-        let mut spares = Spares::open(dir, options.segment_bytes, &listing.spares)?;
+        let mut spares = Spares::open(&disk, dir, options.segment_bytes, &listing.spares)?;
         if listing.segments.is_empty() {
             let header = Header {
                 sequence: 1,
-                salt: fresh_salt(1),
+                salt: fresh_salt(&*disk),
                 capacity: options.segment_bytes,
                 previous_end: 0,
                 next_index: 1,
@@ -59,15 +72,16 @@ impl SegmentLog {
                 starts_over: false,
                 identity: identity.clone(),
             };
-            begin_segment(dir, &mut spares, &header)?;
+            begin_segment(&*disk, dir, &mut spares, &header)?;
             listing.segments.push(1);
         }
-        let replay = recovery::replay(dir, identity, &listing.segments)?;
+        let replay = recovery::replay(&*disk, dir, identity, &listing.segments)?;
         let last = listing.segments.last().copied().unwrap_or_default();
         let mut log = Self {
             dir: dir.to_owned(),
             options,
-            file: files::open(&files::segment_path(dir, last))?,
+            file: files::open(&*disk, &files::segment_path(dir, last))?,
+            disk,
             segments: replay.segments.into(),
             spares,
             hard_state: replay.hard_state,
@@ -260,7 +274,7 @@ impl SegmentLog {
         let path = || files::segment_path(&self.dir, tail.header.sequence);
         self.file.write_all_at(&self.buffer, tail.end).map_err(|error| LogError::io("write", &path())(error))?;
         let written = Instant::now();
-        self.file.sync_data().map_err(|error| LogError::io("sync", &path())(error))?;
+        self.file.sync().map_err(|error| LogError::io("sync", &path())(error))?;
         stats.sync_time += written.elapsed();
         stats.write_time += written - started;
         stats.bytes += bytes as u64;
@@ -285,9 +299,9 @@ impl SegmentLog {
         let tail = self.tail();
         let sequence = tail.header.sequence + 1;
         let (previous_end, identity) = (tail.end, tail.header.identity.clone());
-        let (salt, capacity) = (fresh_salt(sequence), self.options.segment_bytes);
+        let (salt, capacity) = (fresh_salt(&*self.disk), self.options.segment_bytes);
         let header = Header { sequence, salt, capacity, previous_end, next_index, hard_state, starts_over, identity };
-        self.file = begin_segment(&self.dir, &mut self.spares, &header)?;
+        self.file = begin_segment(&*self.disk, &self.dir, &mut self.spares, &header)?;
         self.segments.push_back(Segment::new(header));
         Ok(())
     }
@@ -325,16 +339,21 @@ fn check_options(identity: &Identity, options: Options) -> Result<(), LogError> 
 
 /// Turns a spare into the segment of `header`. The header is durable before the file gets the segment's name, so a segment
 /// without a valid header is always damage.
-fn begin_segment(dir: &Path, spares: &mut Spares, header: &Header) -> Result<File, LogError> {
+fn begin_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    spares: &mut Spares,
+    header: &Header,
+) -> Result<Box<dyn DiskFile>, LogError> {
     let spare = spares.take()?;
-    let file = files::open(&spare)?;
+    let file = files::open(disk, &spare)?;
     file.write_all_at(&header.encode(), 0).map_err(LogError::io("write", &spare))?;
-    file.sync_data().map_err(LogError::io("sync", &spare))?;
-    files::rename(dir, &spare, &files::segment_path(dir, header.sequence))?;
+    file.sync().map_err(LogError::io("sync", &spare))?;
+    files::rename(disk, dir, &spare, &files::segment_path(dir, header.sequence))?;
     Ok(file)
 }
 
-/// Not 0, which is what an unwritten frame has. The standard library's hash keys come from the system's random numbers.
-fn fresh_salt(sequence: u64) -> u64 {
-    RandomState::new().hash_one(sequence) | 1
+/// Not 0, which is what an unwritten frame has.
+fn fresh_salt(disk: &dyn Disk) -> u64 {
+    disk.random() | 1
 }

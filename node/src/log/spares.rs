@@ -1,5 +1,6 @@
 //! Files that are ready to become the next segment.
 
+use super::disk::Disk;
 use super::error::LogError;
 use super::files;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ const SPARES_MAX: usize = 2;
 /// The spare files of a log. At the most one more than [`SPARES_MAX`] exists: the one being filled.
 #[derive(Debug)]
 pub(super) struct Spares {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     segment_bytes: u64,
     ready: Vec<PathBuf>,
@@ -28,31 +30,37 @@ struct Filling {
 
 impl Spares {
     /// Takes over the spares that are there; those of another size are removed.
-    pub(super) fn open(dir: &Path, segment_bytes: u64, numbers: &[u64]) -> Result<Self, LogError> {
-        files::remove(&files::unfinished_path(dir))?;
+    pub(super) fn open(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        segment_bytes: u64,
+        numbers: &[u64],
+    ) -> Result<Self, LogError> {
+        files::remove(&**disk, &files::unfinished_path(dir))?;
         let mut ready = Vec::new();
         for &number in numbers {
             let path = files::spare_path(dir, number);
-            let bytes = std::fs::metadata(&path).map_err(LogError::io("look at", &path))?.len();
+            let bytes = files::open(&**disk, &path)?.length().map_err(LogError::io("look at", &path))?;
             if bytes == segment_bytes && ready.len() < SPARES_MAX {
                 ready.push(path);
             } else {
-                files::remove(&path)?;
+                files::remove(&**disk, &path)?;
             }
         }
-        Ok(Self { dir: dir.to_owned(), segment_bytes, ready, filling: None })
+        Ok(Self { disk: disk.clone(), dir: dir.to_owned(), segment_bytes, ready, filling: None })
     }
 
     /// Begins to make a spare in the background when there is none, so that the next [`Spares::take`] need not.
     pub(super) fn prepare(&mut self) {
-        if !self.ready.is_empty() || self.filling.is_some() {
+        if !self.ready.is_empty() || self.filling.is_some() || !self.disk.has_threads() {
             return;
         }
-        let (dir, bytes, stop) = (self.dir.clone(), self.segment_bytes, Arc::new(AtomicBool::new(false)));
+        let (disk, dir, bytes) = (self.disk.clone(), self.dir.clone(), self.segment_bytes);
+        let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("log-spare".to_owned())
-            .spawn(move || files::create_spare(&dir, bytes, &stopped));
+            .spawn(move || files::create_spare(&*disk, &dir, bytes, &stopped));
         // Without a thread, `take` does the work itself.
         self.filling = thread.ok().map(|thread| Filling { thread, stop });
     }
@@ -68,7 +76,7 @@ impl Spares {
             return Ok(path);
         }
         // A filling that failed left nothing that is used: its file is made anew, from its first byte.
-        let spare = files::create_spare(&self.dir, self.segment_bytes, &AtomicBool::new(false))?;
+        let spare = files::create_spare(&*self.disk, &self.dir, self.segment_bytes, &AtomicBool::new(false))?;
         Ok(spare.unwrap_or_else(|| files::spare_path(&self.dir, 0)))
     }
 
@@ -76,11 +84,11 @@ impl Spares {
     pub(super) fn recycle(&mut self, sequence: u64, capacity: u64) -> Result<(), LogError> {
         let segment = files::segment_path(&self.dir, sequence);
         if capacity != self.segment_bytes || self.ready.len() >= SPARES_MAX {
-            files::remove(&segment)?;
-            return files::sync_dir(&self.dir);
+            files::remove(&*self.disk, &segment)?;
+            return files::sync_dir(&*self.disk, &self.dir);
         }
         let spare = files::spare_path(&self.dir, sequence);
-        files::rename(&self.dir, &segment, &spare)?;
+        files::rename(&*self.disk, &self.dir, &segment, &spare)?;
         self.ready.push(spare);
         Ok(())
     }

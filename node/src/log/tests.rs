@@ -1,3 +1,4 @@
+use super::disk::SystemDisk;
 use super::format::{FRAME_HEADER_BYTES, HEADER_BYTES};
 use super::*;
 use std::fs::{self, File};
@@ -173,7 +174,7 @@ impl Three {
 
     fn append(dir: tempfile::TempDir, mut log: SegmentLog, index: u64) -> Self {
         log.append(&[entry(index, 1, 4)], None).unwrap();
-        let sequence = *files::list(dir.path()).unwrap().segments.last().unwrap();
+        let sequence = *files::list(&SystemDisk, dir.path()).unwrap().segments.last().unwrap();
         let file = segment(dir.path(), sequence);
         let second = log.bytes() as usize;
         log.append(&[entry(index + 1, 1, 4)], Some(HardState { term: 1, vote: 1, commit: index })).unwrap();
@@ -455,7 +456,7 @@ fn a_reset_drops_everything_even_when_it_is_interrupted() {
     let is_segment = |path: &Path| path.to_string_lossy().contains("segment-");
     before.iter().filter(|(path, _)| is_segment(path)).for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
     assert_eq!(open(dir.path()).1, expected);
-    assert_eq!(files::list(dir.path()).unwrap().segments, [4]);
+    assert_eq!(files::list(&SystemDisk, dir.path()).unwrap().segments, [4]);
     // A reset may also go back: a replica whose log was ahead of the snapshot it was sent.
     open(dir.path()).0.reset(40, HardState { term: 9, vote: 0, commit: 39 }).unwrap();
     assert_eq!(open(dir.path()).1.first_index, 40);
@@ -487,7 +488,7 @@ fn check_poison(file: impl FnOnce(&Path) -> File, action: &str) {
     let dir = tempfile::tempdir().unwrap();
     let (mut log, _) = open(dir.path());
     log.append(&entries(1..=3, 1, 1), None).unwrap();
-    let sound = std::mem::replace(&mut log.file, file(&segment(dir.path(), 1)));
+    let sound = std::mem::replace(&mut log.file, Box::new(file(&segment(dir.path(), 1))));
     let first = log.append(&[entry(4, 1, 1)], None).unwrap_err();
     assert!(matches!(first, LogError::Io { .. }) && first.to_string().contains(action), "{first}");
     log.file = sound;

@@ -32,6 +32,11 @@ pub(crate) const TOMBSTONE: u8 = 0x0a;
 
 pub(crate) type Key = Vec<u8>;
 
+/// A key behind all those of a table, and before all others.
+pub(crate) fn table_end(table: u8) -> Key {
+    vec![table + 1]
+}
+
 /// The entry that holds identity and position.
 pub(crate) fn meta(name: &str) -> Key {
     [&[META], name.as_bytes()].concat()

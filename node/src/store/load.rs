@@ -1,4 +1,4 @@
-//! Loading what a command needs: from the layer on its way to the store, then from RocksDB in one batched read a table.
+//! Loading what a command needs: from the layer on its way to the store, then from the rows in one batched read a table.
 
 use crest_ledger::needs::Needs;
 use crest_ledger::packed::Reader;
@@ -106,8 +106,8 @@ impl Store {
             return Ok(());
         }
         let cold_keys: Vec<Vec<u8>> = cold.iter().map(&key).collect();
-        for (k, value) in cold.iter().zip(self.db.multi_get(&cold_keys)) {
-            let value = match value.map_err(|e| self.rocks(e))? {
+        for (k, value) in cold.iter().zip(self.rows.multi_get(&cold_keys)?) {
+            let value = match value {
                 None => None,
                 Some(bytes) => {
                     let read = unpack(&mut Reader(&bytes));

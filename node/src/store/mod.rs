@@ -1,21 +1,20 @@
 //! The store: what the last checkpoints hold, in RocksDB, and the layer that is on its way there.
 //!
-//! RocksDB is never on the path of a write: its own log is off, and state reaches it as sorted files that are ingested
-//! whole, the applied position included ([`checkpoint`]).
+//! RocksDB is never on the path of a write: state reaches it as sorted files that are ingested whole, the applied position
+//! included ([`checkpoint`]).
 
 pub(crate) mod keys;
+pub mod rows;
+pub mod rocks;
 mod load;
 mod scan;
 pub mod checkpoint;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crest_ledger::tables::{Layer, Scalars, Tables};
 use crest_ledger::wire::stored;
-use rocksdb::{BlockBasedOptions, Cache, DB, Options};
-
-use crate::limits;
+use rows::{Entry, Storage};
 
 pub use scan::Row;
 
@@ -80,34 +79,22 @@ pub enum StoreError {
     },
 }
 
-/// A key and its value.
-type Entry = (Vec<u8>, Vec<u8>);
-
 /// What is stored of one shard.
 pub struct Store {
-    db: Arc<DB>,
-    path: String,
+    rows: Arc<dyn Storage>,
     frozen: Option<Arc<Layer>>,
     /// Expiries at or before this instant are gone from the store: scans start here.
     expired_until: u64,
 }
 
 impl Store {
-    /// Opens the store in `dir`, or makes a new one. Returns the working state at its last checkpoint, and the log
-    /// position of that.
+    /// Reads back what `rows` hold, or begins a new store when they are empty. Returns the working state at its last
+    /// checkpoint, and the log position of that.
     ///
     /// # Errors
-    /// When the folder is another ledger's, of another version, in use, or damaged.
-    pub fn open(dir: &Path, identity: &Identity) -> Result<(Self, Tables, u64), StoreError> {
-        let path = dir.display().to_string();
-        let db = DB::open(&options(), dir).map_err(|source| {
-            if source.to_string().contains("lock") {
-                StoreError::InUse { path: path.clone() }
-            } else {
-                StoreError::Rocks { path: path.clone(), source }
-            }
-        })?;
-        let store = Self { db: Arc::new(db), path, frozen: None, expired_until: 0 };
+    /// When they are another ledger's, of another version, or damaged.
+    pub fn open(rows: Arc<dyn Storage>, identity: &Identity) -> Result<(Self, Tables, u64), StoreError> {
+        let store = Self { rows, frozen: None, expired_until: 0 };
         store.check_identity(identity)?;
         let (scalars, applied) = match store.get(keys::meta("position"))? {
             None => (Scalars::default(), 0),
@@ -124,10 +111,10 @@ impl Store {
             identity.cluster, identity.shard, identity.shards
         );
         match self.get(keys::meta("identity"))? {
-            None => self.db.put(keys::meta("identity"), expected).map_err(|e| self.rocks(e)),
+            None => self.rows.put(&keys::meta("identity"), expected.as_bytes()),
             Some(found) if found == expected.as_bytes() => Ok(()),
             Some(found) => Err(StoreError::Other {
-                path: self.path.clone(),
+                path: self.rows.path(),
                 found: String::from_utf8_lossy(&found).into_owned(),
                 expected,
             }),
@@ -156,15 +143,7 @@ impl Store {
     }
 
     fn table(&self, prefix: u8) -> Result<Vec<Entry>, StoreError> {
-        let mut rows = Vec::new();
-        for row in self.db.iterator(rocksdb::IteratorMode::From(&[prefix], rocksdb::Direction::Forward)) {
-            let (key, value) = row.map_err(|e| self.rocks(e))?;
-            if key.first() != Some(&prefix) {
-                break;
-            }
-            rows.push((key.into_vec(), value.into_vec()));
-        }
-        Ok(rows)
+        self.rows.range(&[prefix], &keys::table_end(prefix), false, usize::MAX)
     }
 
     /// The layer that is being written to the store, if any: lookups see it above the store.
@@ -179,37 +158,16 @@ impl Store {
         self.frozen.take()
     }
 
-    /// RocksDB itself, for checkpoints and metrics.
-    pub fn db(&self) -> Arc<DB> {
-        self.db.clone()
+    /// The rows themselves, for checkpoints, audits and metrics.
+    pub fn rows(&self) -> Arc<dyn Storage> {
+        self.rows.clone()
     }
 
     fn get(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
-        self.db.get(key).map_err(|e| self.rocks(e))
-    }
-
-    fn rocks(&self, source: rocksdb::Error) -> StoreError {
-        StoreError::Rocks { path: self.path.clone(), source }
+        self.rows.get(&key)
     }
 
     fn damaged(&self, what: impl Into<String>) -> StoreError {
-        StoreError::Damaged { path: self.path.clone(), what: what.into() }
+        StoreError::Damaged { path: self.rows.path(), what: what.into() }
     }
-}
-
-fn options() -> Options {
-    let mut table = BlockBasedOptions::default();
-    table.set_bloom_filter(10.0, false);
-    table.set_block_cache(&Cache::new_lru_cache(limits::BLOCK_CACHE_BYTES));
-    table.set_cache_index_and_filter_blocks(false);
-    table.set_block_size(8 << 10);
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.set_block_based_table_factory(&table);
-    options.set_compression_type(rocksdb::DBCompressionType::Lz4);
-    options.set_max_background_jobs(2);
-    options.set_keep_log_file_num(limits::ROCKSDB_LOG_FILES);
-    options.set_paranoid_checks(true);
-    options.set_level_compaction_dynamic_level_bytes(true);
-    options
 }

@@ -7,7 +7,6 @@ use crest_ledger::packed::Reader;
 use crest_ledger::records::TransferRecord;
 use crest_ledger::tables::Layer;
 use crest_ledger::{AccountBalance, Timestamp};
-use rocksdb::{Direction, IteratorMode};
 
 use super::{Store, StoreError, keys};
 
@@ -94,20 +93,12 @@ impl Store {
             above.extend(layer.expiries.range(range.clone()).map(|(k, present)| (*k, *present)));
         }
         let mut due: Vec<(Timestamp, u128)> = above.iter().filter(|(_, p)| **p).map(|(k, _)| *k).take(limit).collect();
-        let mut cold = 0;
         let (at, id) = from.max((self.expired_until, 0));
-        let from = keys::expiry(at, id);
-        for row in self.db.iterator(IteratorMode::From(&from, Direction::Forward)) {
-            let (key, _) = row.map_err(|e| self.rocks(e))?;
-            let Some(entry) = keys::expiry_of(&key).filter(|(at, _)| *at <= now) else { break };
-            cold += 1;
-            if !above.contains_key(&entry) {
-                due.push(entry);
-            }
-            if due.len() >= 2 * limit {
-                break;
-            }
-        }
+        // Of the soonest ones in the store, as many are hidden by the layers as those hold, at the most.
+        let (from, until) = (keys::expiry(at, id), keys::expiry(now, u128::MAX));
+        let stored = self.rows.range(&from, &until, false, limit.saturating_add(above.len()))?;
+        let cold = stored.len();
+        due.extend(stored.iter().filter_map(|(key, _)| keys::expiry_of(key)).filter(|e| !above.contains_key(e)));
         if all && above.is_empty() && cold == 0 {
             // Nothing is left below, anywhere: later scans need not walk over what RocksDB has yet to compact away.
             self.expired_until = now;
@@ -129,16 +120,8 @@ impl Store {
         limit: usize,
         unpack: impl Fn(&[u8]) -> Option<V>,
     ) -> Result<Vec<Row<V>>, StoreError> {
-        let (from, direction) = match newest_first {
-            false => (bounds.start(), Direction::Forward),
-            true => (bounds.end(), Direction::Reverse),
-        };
         let mut rows = Vec::new();
-        for row in self.db.iterator(IteratorMode::From(from, direction)).take(limit) {
-            let (key, value) = row.map_err(|e| self.rocks(e))?;
-            if !bounds.contains(&key.to_vec()) {
-                break;
-            }
+        for (key, value) in self.rows.range(bounds.start(), bounds.end(), newest_first, limit)? {
             let (Some(at), Some(value)) = (keys::timestamp_of(&key), unpack(&value)) else {
                 return Err(self.damaged(format!("the value of key {key:02x?}")));
             };

@@ -7,9 +7,9 @@ use crest_ledger::command::{Answer, Command, DecideRequest};
 use crest_ledger::txn::{Decided, EventResult, Outcome, ShardId};
 use crest_ledger::verbs::create::chain_results;
 
+use super::Drive;
 use super::prepare::Attempt;
 use super::round::{Wave, unexpected};
-use super::{Drive, jittered};
 use crate::error::RouterError;
 use crate::finisher::End;
 use crate::limits;
@@ -26,7 +26,7 @@ impl Drive<'_> {
             }
             todo = self.decide_once(todo, &mut give_up).await?;
             if !todo.is_empty() {
-                tokio::time::sleep(jittered(pause)).await;
+                tokio::time::sleep(self.driver.random.jittered(pause)).await;
                 pause = (pause * 2).min(Duration::from_millis(10));
             }
         }

@@ -6,21 +6,22 @@ mod decide;
 mod prepare;
 mod round;
 
-use std::time::Instant;
-
 use crest_ledger::txn::EventResult;
 use crest_link::Links;
+use tokio::time::Instant;
 
 use crate::error::RouterError;
 use crate::finisher::Finisher;
 use crate::limits;
 use crate::place::{Placed, Unit};
+use crate::random::Random;
 
 /// What it takes to drive requests.
 #[derive(Clone)]
 pub(crate) struct Driver {
     pub(crate) links: Links,
     pub(crate) finisher: Finisher,
+    pub(crate) random: Random,
     pub(crate) blocked: metrics::Counter,
     pub(crate) attempts: metrics::Counter,
 }
@@ -95,13 +96,8 @@ impl Drive<'_> {
                 let why = format!("{} events wait for other transfers in doubt", todo.len());
                 return Err(RouterError::Unknown(why));
             }
-            tokio::time::sleep(jittered(pause)).await;
+            tokio::time::sleep(self.driver.random.jittered(pause)).await;
             pause = (pause * 2).min(limits::BLOCKED_PAUSE_MAX);
         }
     }
-}
-
-/// Between half and all of a pause, so that two routers that are in each other's way do not stay in step.
-fn jittered(pause: std::time::Duration) -> std::time::Duration {
-    pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }

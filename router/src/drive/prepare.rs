@@ -36,7 +36,7 @@ impl Attempt {
         let Spread::Cross { decider, participants, .. } = &unit.spread else {
             unreachable!("only cross-shard units are attempted")
         };
-        let attempt = rand::random_range(0..TxnId::EXPIRY);
+        let attempt = drive.driver.random.below(TxnId::EXPIRY);
         Self {
             unit: at,
             txn: TxnId { first_id: events[0].id(), attempt },
