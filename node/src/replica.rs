@@ -210,6 +210,15 @@ impl Replica {
         }
     }
 
+    /// The age of the oldest hold or decision in the outbox, ns, and how many there are of each.
+    pub fn in_doubt(&self) -> (u64, usize, usize) {
+        let (now, tables) = (self.executor.clock.now(), &self.executor.tables);
+        let decided = tables.decisions().outbox().map(|(_, decision)| decision.decided_at).min();
+        let oldest = tables.holds().oldest().into_iter().chain(decided).min();
+        let age = oldest.map_or(0, |at| now.max(tables.now()).saturating_sub(at));
+        (age, tables.holds().len(), tables.decisions().outbox_len())
+    }
+
     /// The next job of a worker, if there is one.
     pub fn next_job(&mut self, worker: Worker) -> Option<Job> {
         let work = match worker {

@@ -76,6 +76,11 @@ pub(crate) fn timestamp_of(key: &[u8]) -> Option<Timestamp> {
     Some(u64::from_be_bytes(*key.last_chunk()?))
 }
 
+/// The id at the end of a key of `ACCOUNT` or `TRANSFER_ID`.
+pub(crate) fn id_of(key: &[u8]) -> Option<u128> {
+    Some(u128::from_be_bytes(*key.last_chunk()?))
+}
+
 /// The timestamp and id of a key of `EXPIRY`.
 pub(crate) fn expiry_of(key: &[u8]) -> Option<(Timestamp, u128)> {
     let (at, id) = key.strip_prefix(&[EXPIRY])?.split_first_chunk()?;

@@ -9,6 +9,7 @@ pub mod rocks;
 mod load;
 mod scan;
 pub mod checkpoint;
+pub mod contents;
 
 use std::sync::Arc;
 
