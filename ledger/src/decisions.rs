@@ -79,13 +79,13 @@ impl Decisions {
     }
 
     /// Takes out one tombstone that is older than the decide window: a late decide is refused for its age by then.
-    pub fn take_outdated(&mut self, now: Timestamp) -> Option<(Timestamp, TxnId)> {
+    pub fn take_outdated(&mut self, now: Timestamp) -> Option<TxnId> {
         let &(at, txn) = self.tombstones_by_time.first()?;
         if at.saturating_add(2 * DECIDE_WINDOW_NS) > now {
             return None;
         }
         self.tombstones_by_time.pop_first();
         self.tombstones.remove(&txn);
-        Some((at, txn))
+        Some(txn)
     }
 }

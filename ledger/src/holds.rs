@@ -15,7 +15,7 @@ use crate::txn::{Event, ShardId, Step, TxnId};
 pub struct HeldAccount {
     /// Whose.
     pub account_id: u128,
-    /// Nothing else may touch the account meanwhile: the transfer closes or reopens it.
+    /// Nothing else may touch the account meanwhile: the transfer closes, reopens or balances it.
     pub exclusive: bool,
     /// The most by which committing moves `debits_pending + debits_posted − credits_posted` up, on the way.
     pub debit_need: u128,

@@ -66,6 +66,34 @@ pub struct Scalars {
     pub transfers: u64,
 }
 
+/// Which holds, decisions and tombstones the store has, or will have with the layer on its way there: the ends of the others
+/// need not be written. A hold may end and be opened again under the same attempt, so its age does not tell.
+#[derive(Debug, Default)]
+struct Stored {
+    holds: BTreeSet<TxnId>,
+    outbox: BTreeSet<TxnId>,
+    tombstones: BTreeSet<TxnId>,
+}
+
+impl Stored {
+    /// Notes what a layer will make of the store.
+    fn follow(&mut self, layer: &Layer) {
+        follow(&mut self.holds, &layer.holds);
+        follow(&mut self.outbox, &layer.outbox);
+        follow(&mut self.tombstones, &layer.tombstones);
+    }
+}
+
+fn follow<V>(stored: &mut BTreeSet<TxnId>, changes: &BTreeMap<TxnId, Option<V>>) {
+    for (txn, change) in changes {
+        if change.is_some() {
+            stored.insert(*txn);
+        } else {
+            stored.remove(txn);
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Undo {
     Account(u128, Option<Account>),
@@ -92,8 +120,7 @@ pub struct Tables {
     loaded_after: Map<u128, Timestamp>,
     holds: Holds,
     decisions: Decisions,
-    /// The clock at the last checkpoint: what is older is in the store, and its end has to be written there.
-    frozen_at: Timestamp,
+    stored: Stored,
     undo: Option<(Scalars, Vec<Undo>)>,
 }
 
@@ -113,7 +140,7 @@ impl Tables {
             loaded_after: Map::default(),
             holds: Holds::default(),
             decisions: Decisions::default(),
-            frozen_at: scalars.clock,
+            stored: Stored::default(),
             undo: None,
         }
     }
@@ -138,7 +165,7 @@ impl Tables {
     pub fn freeze(&mut self) -> (Layer, Scalars) {
         assert!(self.undo.is_none(), "a checkpoint is never taken inside a chain");
         self.forget_loaded();
-        self.frozen_at = self.clock.last();
+        self.stored.follow(&self.new);
         (std::mem::take(&mut self.new), self.scalars())
     }
 
@@ -197,16 +224,19 @@ impl Tables {
 
     /// Puts back an open hold, a decision or a tombstone of the last checkpoint.
     pub fn restore_hold(&mut self, hold: Hold) {
+        self.stored.holds.insert(hold.txn);
         self.holds.insert(hold);
     }
 
     /// See [`Tables::restore_hold`].
     pub fn restore_decision(&mut self, txn: TxnId, decision: Decision) {
+        self.stored.outbox.insert(txn);
         self.decisions.record(txn, decision);
     }
 
     /// See [`Tables::restore_hold`].
     pub fn restore_tombstone(&mut self, txn: TxnId, tombstone: Tombstone) {
+        self.stored.tombstones.insert(txn);
         self.decisions.bury(txn, tombstone);
     }
 
@@ -395,7 +425,7 @@ impl Tables {
     pub fn close_hold(&mut self, txn: &TxnId) -> Option<Hold> {
         assert!(self.undo.is_none(), "a hold is closed outside of scopes");
         let hold = self.holds.remove(txn)?;
-        end(&mut self.new.holds, *txn, hold.prepared_at <= self.frozen_at);
+        end(&mut self.new.holds, *txn, &self.stored.holds);
         Some(hold)
     }
 
@@ -407,12 +437,14 @@ impl Tables {
 
     /// Notes that a participant has finished.
     pub fn acknowledge(&mut self, txn: &TxnId, shard: ShardId) {
-        let Some(decided_at) = self.decisions.decision(txn).map(|d| d.decided_at) else { return };
+        if self.decisions.decision(txn).is_none() {
+            return;
+        }
         match self.decisions.acknowledge(txn, shard).cloned() {
             Some(left) => {
                 self.new.outbox.insert(*txn, Some(left));
             }
-            None => end(&mut self.new.outbox, *txn, decided_at <= self.frozen_at),
+            None => end(&mut self.new.outbox, *txn, &self.stored.outbox),
         }
     }
 
@@ -421,8 +453,8 @@ impl Tables {
         let tombstone = Tombstone { recorded_at: self.clock.last(), burned_id };
         self.new.tombstones.insert(txn, Some(tombstone));
         self.decisions.bury(txn, tombstone);
-        while let Some((at, old)) = self.decisions.take_outdated(self.clock.last()) {
-            end(&mut self.new.tombstones, old, at <= self.frozen_at);
+        while let Some(old) = self.decisions.take_outdated(self.clock.last()) {
+            end(&mut self.new.tombstones, old, &self.stored.tombstones);
         }
     }
 }
@@ -442,8 +474,8 @@ fn restore_ordered<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, before: Option<V
 }
 
 /// Takes an entry out of the layer; when the store knows it, its end is what the next checkpoint has to write.
-fn end<V>(map: &mut BTreeMap<TxnId, Option<V>>, txn: TxnId, stored: bool) {
-    if stored {
+fn end<V>(map: &mut BTreeMap<TxnId, Option<V>>, txn: TxnId, stored: &BTreeSet<TxnId>) {
+    if stored.contains(&txn) {
         map.insert(txn, None);
     } else {
         map.remove(&txn);

@@ -103,11 +103,15 @@ impl Needs {
         let Event::Transfer(t) = &step.event else { return };
         let done = tables.transfer_at(at).expect("the step was just tried").transfer;
         let pending = pending_of(tables, done.pending_id_if_resolving()).map(|(p, _)| p);
-        for (here, id) in [(step.sides.debit(), done.debit_account_id), (step.sides.credit(), done.credit_account_id)] {
+        for (here, id, balancing) in [
+            (step.sides.debit(), done.debit_account_id, TransferFlags::BALANCING_DEBIT),
+            (step.sides.credit(), done.credit_account_id, TransferFlags::BALANCING_CREDIT),
+        ] {
             if here {
                 let effect = Effect::of(&done, pending.as_ref(), id);
-                let closing = effect.closed.is_some() || t.flags.any(TransferFlags::CLOSING);
-                self.of(id).add(&effect, closing);
+                // What balances an account moves what it has at the decision's timestamp: nothing may change that before.
+                let alone = effect.closed.is_some() || t.flags.any(TransferFlags::CLOSING | balancing);
+                self.of(id).add(&effect, alone);
             }
         }
     }
@@ -123,7 +127,7 @@ impl Needs {
 }
 
 impl Need {
-    fn add(&mut self, effect: &Effect, closing: bool) {
+    fn add(&mut self, effect: &Effect, alone: bool) {
         let sums = |parts: [u128; 4]| {
             let a = Account {
                 debits_pending: parts[0],
@@ -136,7 +140,7 @@ impl Need {
         };
         let (added, taken) = (sums(effect.added), sums(effect.taken));
         let held = &mut self.held;
-        held.exclusive |= closing;
+        held.exclusive |= alone;
         held.debits = held.debits.saturating_add(added.0);
         held.credits = held.credits.saturating_add(added.1);
         (held.debit_need, held.debit_relief) =

@@ -15,6 +15,9 @@ use crate::history::History;
 use crate::replay::replay;
 use crate::truth::Truth;
 
+/// Violations of one invariant that are shown.
+const SHOWN: usize = 3;
+
 /// Checks them all. What does not hold, each with the invariant's name.
 pub(crate) fn check(truth: &Truth, history: &History) -> Vec<String> {
     let (transfers, reads) = (history.transfers(), history.reads());
@@ -34,7 +37,7 @@ pub(crate) fn check(truth: &Truth, history: &History) -> Vec<String> {
         ("reads are of one instant", reads_are_of_one_instant::check(truth, &last, &transfers, &reads)),
     ];
     let named = |(name, wrong): (&str, Vec<String>)| {
-        wrong.into_iter().map(|what| format!("{name}: {what}")).collect::<Vec<_>>()
+        wrong.into_iter().take(SHOWN).map(|what| format!("{name}: {what}")).collect::<Vec<_>>()
     };
     found.into_iter().flat_map(named).collect()
 }
