@@ -115,7 +115,8 @@ fn history(tables: &mut Tables, account: &Account, effect: &Effect, record: &Tra
         return;
     }
     let mut earlier = *account;
-    for (later_at, row) in tables.history_after(account.id, at) {
+    // Newest first: a reservation is not taken back while what released it still stands.
+    for (later_at, row) in tables.history_after(account.id, at).into_iter().rev() {
         let later = tables.transfer_at(later_at).expect("a row of a history has its record").transfer;
         let resolved = (later.pending_id != 0)
             .then(|| crate::checks::resolve::pending_of(tables, later.pending_id).map(|(p, _)| p))

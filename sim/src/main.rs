@@ -1,5 +1,6 @@
 //! `crest-sim`: runs seeds, and says which of them break something.
 
+use std::backtrace::BacktraceStatus;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -89,7 +90,10 @@ fn main() -> ExitCode {
         let payload = info.payload();
         let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
         let what = text.unwrap_or("a panic");
-        *last_panic.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = format!("{what} at {place}");
+        // With RUST_BACKTRACE, as ever.
+        let trace = std::backtrace::Backtrace::capture();
+        let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
+        *last_panic.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = format!("{what} at {place}{trace}");
     }));
     if let Some(seed) = args.seed {
         let report = one(seed, args.print, last_panic);

@@ -83,7 +83,7 @@ async fn simulate(seed: u64, plan: Plan, print: bool) -> Report {
     let world = Arc::new(World::new(map.clone(), plan.routers, calm, Trace::new(print)));
     world.note(format_args!("seed {seed}: {plan:#?}"), &seed.to_le_bytes());
     let bank = Arc::new(Bank::new(plan.accounts, &mut Random::new(next())));
-    let (machines, rows) = start_machines(&world, &plan, next());
+    let (machines, rows, mut running) = start_machines(&world, &plan, next());
     let front = Arc::new(Front::new(&world, plan.routers, next()));
     let (healed_in, healed) = watch::channel(false);
     let history = Arc::new(History::default());
@@ -111,9 +111,16 @@ async fn simulate(seed: u64, plan: Plan, print: bool) -> Report {
     going_wrong.abort();
     faults.heal();
     let _ = healed_in.send(true);
+    // A process may find only now that its disk has failed, and is started again.
+    sleep(Duration::from_millis(200)).await;
+    faults.heal();
     // A message that is still on its way is a failure that has not ended.
     sleep(Duration::from_millis(3 * plan.network.slow_ms)).await;
     sleep(QUIET).await;
+    if let Some(Err(panic)) = running.try_join_next() {
+        // A process that panicked: nothing that comes later means anything.
+        std::panic::resume_unwind(panic.into_panic());
+    }
     check_quiet(&world, &machines).await;
     if !finished {
         while clients.join_next().await.is_some() {}
@@ -126,21 +133,22 @@ async fn simulate(seed: u64, plan: Plan, print: bool) -> Report {
     report(seed, plan, &world, &history, &Truth::new(map, contents))
 }
 
-type Machines = (Vec<mpsc::UnboundedSender<Control>>, Vec<Arc<MemoryRows>>);
+type Machines = (Vec<mpsc::UnboundedSender<Control>>, Vec<Arc<MemoryRows>>, JoinSet<()>);
 
 fn start_machines(world: &Arc<World>, plan: &Plan, seed: u64) -> Machines {
     let mut random = Random::new(seed);
     let mut machines = Vec::new();
+    let mut running = JoinSet::new();
     let mut all_rows = Vec::new();
     for shard in 0..plan.shards {
         let rows = Arc::new(MemoryRows::default());
         let (control, orders) = mpsc::unbounded_channel();
         let machine = Machine::new(world, shard, plan.machines, random.number(), rows.clone());
-        tokio::task::spawn_local(machine.run(orders));
+        running.spawn_local(machine.run(orders));
         machines.push(control);
         all_rows.push(rows);
     }
-    (machines, all_rows)
+    (machines, all_rows, running)
 }
 
 /// Before anything fails: the accounts, and money for those that have limits.
