@@ -38,6 +38,7 @@ impl Executor {
         };
         let begun = Instant::now();
         let mut answers = Vec::with_capacity(batch.commands.len());
+        self.tables.observe(batch.at);
         for command in batch.commands {
             self.load(&command)?;
             self.metrics.commands(command.name(), command.events());

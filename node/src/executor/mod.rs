@@ -111,6 +111,8 @@ pub(crate) struct State {
     log_bytes: u64,
     /// No later entry may have a time below this: a read at that instant was promised.
     promised: Timestamp,
+    /// The time of the last entry that was proposed.
+    proposed_at: Timestamp,
     parked: VecDeque<reads::Parked>,
     audits: Vec<(Timestamp, reads::Parked)>,
     audits_stop: Arc<AtomicBool>,
@@ -263,11 +265,13 @@ impl Executor {
             self.state.last_expiry = Some(Instant::now());
             batch.commands.extend(self.due_expiries()?);
         }
-        if batch.commands.is_empty() {
+        // A read at an instant that this clock has not reached waits for an entry that takes the clock there, for good.
+        if batch.commands.is_empty() && self.state.promised <= self.state.proposed_at.max(self.tables.now()) {
             return Ok(false);
         }
         self.metrics.group_events.record(events as f64);
         batch.at = self.now();
+        self.state.proposed_at = batch.at;
         let index = self.consensus.propose(batch.pack()).map_err(|e| format!("cannot propose: {e}"))?;
         self.state.proposals.push_back(Proposal { index, term: self.consensus.term(), batch, replies });
         Ok(true)

@@ -1,7 +1,8 @@
 //! Reading: every answer is of one instant, and nothing that was in doubt at that instant is left open.
 //!
-//! A read that names its instant waits until no hold at or below it is open and every entry that was proposed before is
-//! applied; then it reads the state and takes back what lies above the instant.
+//! A read that names its instant waits until no hold at or below it is open, every entry that was proposed before is
+//! applied, and the shard's clock has reached it in an applied entry, which no crash takes back; then it reads the state and
+//! takes back what lies above the instant.
 //!
 //! A read that wants "now" first has to find out when that is. What was acknowledged before it came may have been decided on
 //! another shard, at a timestamp above this shard's clock; but then its hold is still open here. So the read waits until
@@ -87,7 +88,11 @@ impl Executor {
             }
             match parked.waits {
                 Waits::Nothing => self.answer(parked, self.tables.now())?,
-                Waits::Instant { at, barrier } if oldest > at && self.applied >= barrier => self.answer(parked, at)?,
+                Waits::Instant { at, barrier }
+                    if oldest > at && self.applied >= barrier && self.tables.now() >= at =>
+                {
+                    self.answer(parked, at)?;
+                }
                 _ if parked.since.elapsed() > limits::PARKED_READ_TIMEOUT => {
                     let why = "transfers in doubt did not end in time; read again".to_owned();
                     let _ = parked.reply.send(Err(LinkError::Unknown { shard: self.shard, why }));
