@@ -51,7 +51,8 @@ pub enum Answer {
     Decided(Vec<Decided>),
     /// To `Recover`: one for each attempt.
     Outcomes(Vec<Option<Outcome>>),
-    /// To `Finish`: one for each transaction, false when it has to be sent again later.
+    /// To `Finish`: one for each transaction, false when it has to be sent again later. To `Burn`: one for each id, false
+    /// when it is not remembered as failed, since it has succeeded.
     Finished(Vec<bool>),
     /// To all others.
     Done,
@@ -117,8 +118,7 @@ impl Command {
                 Answer::Done
             }
             Self::Burn(ids) => {
-                ids.into_iter().for_each(|id| verbs::burn(tables, id));
-                Answer::Done
+                Answer::Finished(ids.into_iter().map(|id| verbs::burn_unless_done(tables, id)).collect())
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The network: messages that are late, lost, repeated, out of order, or cut off.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -117,7 +118,7 @@ impl Network {
         if !self.lost(from, to) {
             request.push(self.arrives(now, from, to));
             if self.random.below(1_000) < self.plan.repeated_permille {
-                let later = request[0] + ms(self.random.below(1 + 2 * self.plan.slow_ms));
+                let later = request[0] + ms(self.random.below(1 + self.plan.slow_ms));
                 request.push(later);
             }
         }
@@ -159,9 +160,11 @@ impl ShardLink for NetworkLink {
             } else {
                 world.note(format_args!(""), &bytes);
             }
+            let refused = Arc::new(AtomicBool::new(false));
             for (copy, after) in fate.request.iter().enumerate() {
                 let reply = if copy == 0 { fate.answer.map(|back| (back, reply.clone())) } else { None };
-                tokio::spawn(deliver(world.clone(), from, to, bytes.clone(), *after, reply));
+                let message = Message { world: world.clone(), from, to, bytes: bytes.clone(), refused: refused.clone() };
+                tokio::spawn(message.deliver(*after, reply));
             }
             // Whoever waits hears at last that the connection broke.
             let lost = fate.request.is_empty() || fate.answer.is_none();
@@ -188,31 +191,43 @@ impl ShardLink for NetworkLink {
     }
 }
 
-/// Brings one copy of a request to its shard, and the answer back.
-async fn deliver(
+/// One copy of a request on its way.
+struct Message {
     world: Arc<World>,
     from: End,
     to: u32,
     bytes: Vec<u8>,
-    after: Duration,
-    reply: Option<(Duration, Reply)>,
-) {
-    if !after.is_zero() {
-        sleep(after).await;
-    }
-    let request = Request::unpack(&bytes).expect("a request reads back as it was written");
-    let answer = match world.shard(to) {
-        Some(handle) => handle.send(request).await,
-        None => Err(LinkError::Refused { shard: to, why: "nobody listens there".to_owned() }),
-    };
-    let Some((back, reply)) = reply else { return };
-    let answer = answer.map(|response| {
-        let bytes = response.pack();
-        world.note(format_args!("shard {to} -> {from} {response:?}"), &bytes);
-        Response::unpack(&bytes).expect("a response reads back as it was written")
-    });
-    sleep(back).await;
-    if let Some(reply) = lock(&reply).take() {
-        let _ = reply.send(answer);
+    /// Whoever is told that nobody listens has sent nothing: then there are no further copies either.
+    refused: Arc<AtomicBool>,
+}
+
+impl Message {
+    /// Brings it to its shard, and the answer back.
+    async fn deliver(self, after: Duration, reply: Option<(Duration, Reply)>) {
+        let Self { world, from, to, .. } = &self;
+        if !after.is_zero() {
+            sleep(after).await;
+        }
+        if self.refused.load(Ordering::Relaxed) {
+            return;
+        }
+        let request = Request::unpack(&self.bytes).expect("a request reads back as it was written");
+        let answer = match world.shard(*to) {
+            Some(handle) => handle.send(request).await,
+            None => {
+                self.refused.store(true, Ordering::Relaxed);
+                Err(LinkError::Refused { shard: *to, why: "nobody listens there".to_owned() })
+            }
+        };
+        let Some((back, reply)) = reply else { return };
+        let answer = answer.map(|response| {
+            let bytes = response.pack();
+            world.note(format_args!("shard {to} -> {from} {response:?}"), &bytes);
+            Response::unpack(&bytes).expect("a response reads back as it was written")
+        });
+        sleep(back).await;
+        if let Some(reply) = lock(&reply).take() {
+            let _ = reply.send(answer);
+        }
     }
 }

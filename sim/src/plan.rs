@@ -166,7 +166,7 @@ impl NetworkPlan {
         Self {
             delay_ms: some(&[1, 3, 10, 60]),
             slow_percent: some(&[0, 0, 1, 5]),
-            slow_ms: some(&[200, 3_000, 15_000]),
+            slow_ms: some(&[200, 3_000, 12_000]),
             lost_permille: some(&[0, 0, 10, 50]),
             repeated_permille: some(&[0, 0, 10, 50]),
             reordered: some(&[0, 1]) == 1,

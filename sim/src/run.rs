@@ -27,6 +27,9 @@ use crate::world::World;
 /// How soon everything in doubt has to be ended once nothing fails any more.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// The longest timeout that clients give a pending transfer.
+const TIMEOUT_MAX: Duration = Duration::from_secs(4);
+
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -114,8 +117,10 @@ async fn simulate(seed: u64, plan: Plan, print: bool) -> Report {
     // A process may find only now that its disk has failed, and is started again.
     sleep(Duration::from_millis(200)).await;
     faults.heal();
+    let _ = stop_reading.send(true);
     // A message that is still on its way is a failure that has not ended.
-    sleep(Duration::from_millis(3 * plan.network.slow_ms)).await;
+    let late = plan.network.slow_percent > 0 || plan.network.repeated_permille > 0;
+    sleep(Duration::from_millis(if late { 2 * plan.network.slow_ms } else { 0 })).await;
     sleep(QUIET).await;
     if let Some(Err(panic)) = running.try_join_next() {
         // A process that panicked: nothing that comes later means anything.
@@ -124,10 +129,10 @@ async fn simulate(seed: u64, plan: Plan, print: bool) -> Report {
     check_quiet(&world, &machines).await;
     if !finished {
         while clients.join_next().await.is_some() {}
-        sleep(QUIET).await;
     }
-    let _ = stop_reading.send(true);
     while readers.join_next().await.is_some() {}
+    // The last timeouts: expiries are not what is in doubt.
+    sleep(TIMEOUT_MAX + Duration::from_millis(2 * plan.clocks.skew_ms) + QUIET).await;
     audit(&scene).await;
     let contents = rows.iter().map(|rows| Contents::read(&**rows).expect("rows in memory are sound")).collect();
     report(seed, plan, &world, &history, &Truth::new(map, contents))

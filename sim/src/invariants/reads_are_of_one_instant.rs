@@ -74,7 +74,9 @@ fn acknowledged(tries: &[Try<Transfer>]) -> BTreeMap<u128, (u64, Timestamp)> {
     for t in tries {
         let Outcome::Done(results) = &t.outcome else { continue };
         for (event, result) in t.events.iter().zip(results) {
-            if result.transfer_status().is_some_and(TransferStatus::is_done) {
+            // An event that meets itself in its own chain "exists", and is undone with the chain.
+            let once = t.events.iter().filter(|other| other.id == event.id).count() == 1;
+            if once && result.transfer_status().is_some_and(TransferStatus::is_done) {
                 all.entry(event.id).or_insert((t.answered, result.timestamp));
             }
         }
