@@ -50,9 +50,7 @@ impl Faults {
         self.world.note(format_args!("nothing fails any more"), &[]);
         self.world.network().heal();
         for shard in 0..self.plan.shards {
-            self.tell(shard, Control::Pause(ms(0)));
-            self.tell(shard, Control::FailDisk(Failing::No));
-            self.tell(shard, Control::Start);
+            self.tell(shard, Control::Heal);
         }
     }
 

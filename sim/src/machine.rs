@@ -31,6 +31,8 @@ pub(crate) enum Control {
     Pause(Duration),
     /// The disk fails like this from now on.
     FailDisk(Failing),
+    /// Nothing is slow and nothing fails any more, and the process runs.
+    Heal,
     /// The clock is off by this much from now on, ns.
     Clock(i64),
     /// How old the oldest hold and the oldest decision in the outbox are, ns; nothing when the process is down.
@@ -111,6 +113,12 @@ impl Machine {
             Control::Start => self.start(),
             Control::Pause(time) => self.paused_until = Instant::now() + time,
             Control::FailDisk(failing) => self.disk.fail(failing),
+            Control::Heal => {
+                self.plan.slow_append_permille = 0;
+                self.paused_until = Instant::now();
+                self.disk.fail(Failing::No);
+                self.start();
+            }
             Control::Clock(skew_ns) => self.skew_ns = skew_ns,
             Control::Oldest(reply) => {
                 self.set_wall();

@@ -163,7 +163,8 @@ impl ShardLink for NetworkLink {
             let refused = Arc::new(AtomicBool::new(false));
             for (copy, after) in fate.request.iter().enumerate() {
                 let reply = if copy == 0 { fate.answer.map(|back| (back, reply.clone())) } else { None };
-                let message = Message { world: world.clone(), from, to, bytes: bytes.clone(), refused: refused.clone() };
+                let message =
+                    Message { world: world.clone(), from, to, bytes: bytes.clone(), refused: refused.clone() };
                 tokio::spawn(message.deliver(*after, reply));
             }
             // Whoever waits hears at last that the connection broke.

@@ -94,7 +94,7 @@ async fn simulate(seed: u64, plan: Plan, print: bool) -> Report {
         Scene { world: world.clone(), front: front.clone(), bank: bank.clone(), history: history.clone(), healed };
     let faults = Faults { world: world.clone(), front, machines: machines.clone(), plan: plan.clone() };
     faults.set_clocks(&mut Random::new(next()));
-    faults.heal();
+    machines.iter().for_each(|machine| drop(machine.send(Control::Start)));
     fund(&scene, &bank, next()).await;
 
     *world.network() = Network::new(plan.network, next());

@@ -88,9 +88,7 @@ impl Executor {
             }
             match parked.waits {
                 Waits::Nothing => self.answer(parked, self.tables.now())?,
-                Waits::Instant { at, barrier }
-                    if oldest > at && self.applied >= barrier && self.tables.now() >= at =>
-                {
+                Waits::Instant { at, barrier } if oldest > at && self.applied >= barrier && self.tables.now() >= at => {
                     self.answer(parked, at)?;
                 }
                 _ if parked.since.elapsed() > limits::PARKED_READ_TIMEOUT => {
