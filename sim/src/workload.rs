@@ -111,7 +111,11 @@ impl<'a> Requests<'a> {
         if self.random.below(all) < self.mix.account {
             let known: Vec<Account> = self.bank.later.iter().chain(&self.bank.accounts[..1]).copied().collect();
             let count = 1 + self.random.below(2);
-            return Request::Accounts((0..count).filter_map(|_| self.random.pick(&known)).collect());
+            let mut events: Vec<Account> = (0..count).filter_map(|_| self.random.pick(&known)).collect();
+            if events.len() > 1 && self.random.chance(40) {
+                events[0].flags.set(AccountFlags::LINKED, true);
+            }
+            return Request::Accounts(events);
         }
         let count = 1 + self.random.below(self.mix.events_max);
         let mut events: Vec<Transfer> = Vec::new();
