@@ -42,7 +42,8 @@ fn no_seed_breaks_anything() {
 #[test]
 fn the_same_seed_is_the_same_run_in_every_process() {
     let output = |seed: u64| {
-        let output = Command::new(env!("CARGO_BIN_EXE_crest-sim")).args(["--seed", &seed.to_string()]).output().unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_crest-sim")).args(["--seed", &seed.to_string()]).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
     for seed in 1..=30 {
