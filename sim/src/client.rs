@@ -106,7 +106,7 @@ impl Scene {
     pub(crate) async fn client(self, client: u32, plan: Plan, seed: u64) {
         let mut random = Random::new(seed);
         let bank = self.bank.clone();
-        let mut requests = Requests::new(&bank, plan.mix, client, random.number());
+        let mut requests = Requests::new(&bank, &plan, client, random.number());
         for n in 0..plan.requests {
             let request = requests.next();
             self.settle(u64::from(client) << 32 | u64::from(n), request, &mut random).await;

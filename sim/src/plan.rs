@@ -30,6 +30,8 @@ pub struct Plan {
     pub machines: MachinePlan,
     /// How clocks go wrong.
     pub clocks: ClockPlan,
+    /// Whether everything is imported: by one client, since imported timestamps must increase.
+    pub imports: bool,
 }
 
 /// Weights of the kinds of events, and chances.
@@ -123,7 +125,7 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x706c_616e);
         let r = &mut random;
-        Self {
+        let mut plan = Self {
             shards: pick(r, &[1, 2, 2, 3, 3, 4, 5]) as u32,
             routers: pick(r, &[1, 2, 2, 3]) as u32,
             clients: 1 + r.below(6) as u32,
@@ -135,7 +137,13 @@ impl Plan {
             network: NetworkPlan::of(r),
             machines: MachinePlan::of(r),
             clocks: ClockPlan::of(r),
+            imports: r.chance(4),
+        };
+        if plan.imports {
+            (plan.clients, plan.readers) = (1, 0);
+            plan.mix = Mix { balancing: 0, closing: 0, account: 0, faulty: 0, ..plan.mix };
         }
+        plan
     }
 }
 

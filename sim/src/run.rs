@@ -85,7 +85,7 @@ async fn simulate(seed: u64, plan: Plan, print: bool) -> Report {
         Network::new(crate::plan::NetworkPlan { lost_permille: 0, repeated_permille: 0, ..plan.network }, next());
     let world = Arc::new(World::new(map.clone(), plan.routers, calm, Trace::new(print)));
     world.note(format_args!("seed {seed}: {plan:#?}"), &seed.to_le_bytes());
-    let bank = Arc::new(Bank::new(plan.accounts, &mut Random::new(next())));
+    let bank = Arc::new(Bank::new(plan.accounts, plan.imports, &mut Random::new(next())));
     let (machines, rows, mut running) = start_machines(&world, &plan, next());
     let front = Arc::new(Front::new(&world, plan.routers, next()));
     let (healed_in, healed) = watch::channel(false);
@@ -165,7 +165,10 @@ async fn fund(scene: &Scene, bank: &Bank, seed: u64) {
         }
     }
     scene.settle(u64::MAX, Request::Accounts(bank.accounts.clone()), &mut random).await;
-    scene.settle(u64::MAX - 1, Request::Transfers(bank.funding(), true), &mut random).await;
+    let funding = bank.funding();
+    if !funding.is_empty() {
+        scene.settle(u64::MAX - 1, Request::Transfers(funding, true), &mut random).await;
+    }
 }
 
 /// Whatever was in doubt when the last failure ended is not in doubt any more.

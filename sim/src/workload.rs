@@ -5,11 +5,14 @@ use std::sync::Mutex;
 use crest_conformance::random::Random;
 use crest_ledger::{Account, AccountFlags, Transfer, TransferFlags as F};
 
-use crate::plan::Mix;
-use crate::world::lock;
+use crate::plan::{Mix, Plan};
+use crate::world::{EPOCH_NS, lock};
 
 /// Money that every account with limited debits gets at the start.
 pub(crate) const FUNDS: u128 = 100;
+
+/// Imported accounts and then transfers are dated from here on, ns: an hour before the run.
+const IMPORTED_FROM: u64 = EPOCH_NS - 3_600_000_000_000;
 
 /// The accounts of a run, and what clients know of each other's pending transfers.
 pub(crate) struct Bank {
@@ -21,14 +24,17 @@ pub(crate) struct Bank {
 }
 
 impl Bank {
-    pub(crate) fn new(accounts: u32, random: &mut Random) -> Self {
+    /// With `imports`, everything is dated back, and no account has a limit: what is imported is checked against today's
+    /// balances, not those of its time.
+    pub(crate) fn new(accounts: u32, imports: bool, random: &mut Random) -> Self {
         let mut account = |n: u32| Account {
             // Ids are spread over the shards by their hash.
             id: (u128::from(random.number()) << 64) | (u128::from(n) + 1),
             ledger: 1,
             code: 1,
             user_data_32: n,
-            flags: AccountFlags(flags(n)),
+            flags: AccountFlags(if imports { AccountFlags::IMPORTED } else { flags(n) }),
+            timestamp: if imports { IMPORTED_FROM + u64::from(n) } else { 0 },
             ..Account::default()
         };
         Self {
@@ -81,6 +87,7 @@ fn flags(n: u32) -> u16 {
 pub(crate) struct Requests<'a> {
     bank: &'a Bank,
     mix: Mix,
+    imports: bool,
     random: Random,
     client: u32,
     made: u64,
@@ -95,8 +102,16 @@ pub(crate) enum Request {
 }
 
 impl<'a> Requests<'a> {
-    pub(crate) fn new(bank: &'a Bank, mix: Mix, client: u32, seed: u64) -> Self {
-        Self { bank, mix, random: Random::new(seed), client, made: 0, sent: Vec::new() }
+    pub(crate) fn new(bank: &'a Bank, plan: &Plan, client: u32, seed: u64) -> Self {
+        Self {
+            bank,
+            mix: plan.mix,
+            imports: plan.imports,
+            random: Random::new(seed),
+            client,
+            made: 0,
+            sent: Vec::new(),
+        }
     }
 
     pub(crate) fn next(&mut self) -> Request {
@@ -174,21 +189,23 @@ impl<'a> Requests<'a> {
         let debit = self.account();
         let credit = (0..20).map(|_| self.account()).find(|id| *id != debit);
         let credit = credit.unwrap_or(self.bank.accounts[usize::from(self.bank.accounts[0].id == debit)].id);
+        let imported = if self.imports { F::IMPORTED } else { 0 };
         Transfer {
             id: (u128::from(self.client + 1) << 64) | u128::from(self.made),
+            timestamp: if self.imports { IMPORTED_FROM + 1_000_000 * self.made } else { 0 },
             debit_account_id: debit,
             credit_account_id: credit,
             amount: u128::from(self.random.below(self.mix.amount_max)),
             user_data_64: self.random.below(3),
             ledger: 1,
             code: 1 + self.random.below(3) as u16,
-            flags: crest_ledger::TransferFlags(flags),
+            flags: crest_ledger::TransferFlags(flags | imported),
             ..Transfer::default()
         }
     }
 
     fn pending(&mut self, flags: u16) -> Transfer {
-        let timeout = self.random.pick(&[0, 0, 1, 2, 4]).unwrap_or(0);
+        let timeout = if self.imports { 0 } else { self.random.pick(&[0, 0, 1, 2, 4]).unwrap_or(0) };
         Transfer { timeout, ..self.payment(flags | F::PENDING) }
     }
 
@@ -216,8 +233,7 @@ impl<'a> Requests<'a> {
             pending_id: pending.id,
             ledger: 0,
             code: 0,
-            flags: crest_ledger::TransferFlags(if posts { F::POST_PENDING } else { F::VOID_PENDING }),
-            ..self.payment(0)
+            ..self.payment(if posts { F::POST_PENDING } else { F::VOID_PENDING })
         }
     }
 
