@@ -66,7 +66,8 @@ fn text(status: &v1::StatusResponse) -> String {
         }
         table.row(row);
     }
-    let mut text = format!("shards: {}, epoch of the slot map: {}\n\n{}", status.shards.len(), status.epoch, table.text());
+    let mut text =
+        format!("shards: {}, epoch of the slot map: {}\n\n{}", status.shards.len(), status.epoch, table.text());
     for s in status.shards.iter().filter(|s| !s.reachable) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "\nshard {} at {} does not answer: {}", s.shard, s.address, s.error);
