@@ -27,6 +27,20 @@ pub const DECIDE_WINDOW_NS: u64 = 10_000_000_000;
 /// Open holds on one shard. Each costs some 600 bytes, so this is about 160 MB; beyond it, a prepare is answered `blocked`.
 pub const HOLDS_MAX: usize = 262_144;
 
+/// Events of committed attempts in one answer to a recovering holder: 24 bytes each, so this and one more chain are some
+/// 600 KB. What does not fit is asked for again.
+pub const RECOVER_EVENTS_MAX: usize = 16_384;
+
+/// Resolutions by operators that a decider keeps, the newest: at some 700 bytes each at the most, 700 KB. Each is typed by
+/// somebody, so this is years of them.
+pub const RESOLUTIONS_MAX: usize = 1_000;
+
+/// Bytes of the reason for a resolution: a few sentences and the number of a ticket.
+pub const RESOLUTION_REASON_BYTES_MAX: usize = 500;
+
+/// Bytes of the name of the operator who resolves.
+pub const RESOLUTION_BY_BYTES_MAX: usize = 100;
+
 /// Expired reservations that one log entry releases; the next entry continues.
 pub const EXPIRE_BATCH_MAX: usize = 4_096;
 

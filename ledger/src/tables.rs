@@ -3,12 +3,15 @@
 //! A record is in one of three states: known to be there, known to be absent, or never loaded. Touching what was never
 //! loaded is a bug of the shell, not an input, and panics: better a replica that stops than a balance that is wrong.
 
+mod endings;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::{Clock, Timestamp};
 use crate::decisions::{Decision, Decisions, Tombstone};
 use crate::holds::{Hold, Holds};
 use crate::records::{IdEntry, TransferRecord};
+use crate::resolutions::{Resolution, Resolutions};
 use crate::txn::{ShardId, TxnId};
 use crate::{Account, AccountBalance};
 
@@ -37,6 +40,8 @@ pub struct Layer {
     pub outbox: BTreeMap<TxnId, Option<Decision>>,
     /// See `holds`.
     pub tombstones: BTreeMap<TxnId, Option<Tombstone>>,
+    /// Resolutions: the new ones, `None` when they were forgotten for newer ones.
+    pub resolutions: BTreeMap<TxnId, Option<Resolution>>,
 }
 
 impl Layer {
@@ -66,34 +71,6 @@ pub struct Scalars {
     pub transfers: u64,
 }
 
-/// Which holds, decisions and tombstones the store has, or will have with the layer on its way there: the ends of the others
-/// need not be written. A hold may end and be opened again under the same attempt, so its age does not tell.
-#[derive(Debug, Default)]
-struct Stored {
-    holds: BTreeSet<TxnId>,
-    outbox: BTreeSet<TxnId>,
-    tombstones: BTreeSet<TxnId>,
-}
-
-impl Stored {
-    /// Notes what a layer will make of the store.
-    fn follow(&mut self, layer: &Layer) {
-        follow(&mut self.holds, &layer.holds);
-        follow(&mut self.outbox, &layer.outbox);
-        follow(&mut self.tombstones, &layer.tombstones);
-    }
-}
-
-fn follow<V>(stored: &mut BTreeSet<TxnId>, changes: &BTreeMap<TxnId, Option<V>>) {
-    for (txn, change) in changes {
-        if change.is_some() {
-            stored.insert(*txn);
-        } else {
-            stored.remove(txn);
-        }
-    }
-}
-
 #[derive(Debug)]
 enum Undo {
     Account(u128, Option<Account>),
@@ -120,7 +97,8 @@ pub struct Tables {
     loaded_after: Map<u128, Timestamp>,
     holds: Holds,
     decisions: Decisions,
-    stored: Stored,
+    resolutions: Resolutions,
+    stored: endings::Stored,
     undo: Option<(Scalars, Vec<Undo>)>,
 }
 
@@ -140,7 +118,8 @@ impl Tables {
             loaded_after: Map::default(),
             holds: Holds::default(),
             decisions: Decisions::default(),
-            stored: Stored::default(),
+            resolutions: Resolutions::default(),
+            stored: endings::Stored::default(),
             undo: None,
         }
     }
@@ -425,37 +404,8 @@ impl Tables {
     pub fn close_hold(&mut self, txn: &TxnId) -> Option<Hold> {
         assert!(self.undo.is_none(), "a hold is closed outside of scopes");
         let hold = self.holds.remove(txn)?;
-        end(&mut self.new.holds, *txn, &self.stored.holds);
+        endings::end(&mut self.new.holds, *txn, &self.stored.holds);
         Some(hold)
-    }
-
-    /// Records a decision.
-    pub fn record_decision(&mut self, txn: TxnId, decision: Decision) {
-        self.new.outbox.insert(txn, Some(decision.clone()));
-        self.decisions.record(txn, decision);
-    }
-
-    /// Notes that a participant has finished.
-    pub fn acknowledge(&mut self, txn: &TxnId, shard: ShardId) {
-        if self.decisions.decision(txn).is_none() {
-            return;
-        }
-        match self.decisions.acknowledge(txn, shard).cloned() {
-            Some(left) => {
-                self.new.outbox.insert(*txn, Some(left));
-            }
-            None => end(&mut self.new.outbox, *txn, &self.stored.outbox),
-        }
-    }
-
-    /// Records an abort tombstone, and forgets those that are past their time.
-    pub fn bury(&mut self, txn: TxnId, burned_id: u128) {
-        let tombstone = Tombstone { recorded_at: self.clock.last(), burned_id };
-        self.new.tombstones.insert(txn, Some(tombstone));
-        self.decisions.bury(txn, tombstone);
-        while let Some(old) = self.decisions.take_outdated(self.clock.last()) {
-            end(&mut self.new.tombstones, old, &self.stored.tombstones);
-        }
     }
 }
 
@@ -471,13 +421,4 @@ fn restore_ordered<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, before: Option<V
         Some(v) => map.insert(key, v),
         None => map.remove(&key),
     };
-}
-
-/// Takes an entry out of the layer; when the store knows it, its end is what the next checkpoint has to write.
-fn end<V>(map: &mut BTreeMap<TxnId, Option<V>>, txn: TxnId, stored: &BTreeSet<TxnId>) {
-    if stored.contains(&txn) {
-        map.insert(txn, None);
-    } else {
-        map.remove(&txn);
-    }
 }

@@ -54,7 +54,7 @@ async fn expire(node: &NodeHandle, links: &Links, payee: ShardId, txns: Vec<TxnI
     let answers = call(node, links, decider, vec![Command::Decide(held)]).await?;
     let Some(Answer::Decided(decided)) = answers.into_iter().next() else { return Err(unexpected(decider)) };
     let ends = txns.into_iter().zip(decided).map(|(txn, decided)| (txn, outcome(decided))).collect();
-    tell(node, links, payee, ends).await
+    tell(node, links, payee, ends).await.map(drop)
 }
 
 fn decide_request(txn: TxnId, payee: ShardId, clock: Timestamp) -> DecideRequest {

@@ -14,6 +14,9 @@ mod finisher;
 mod known;
 pub mod reads;
 pub mod audit;
+pub mod in_doubt;
+pub mod resolve;
+mod in_doubt_messages;
 pub mod service;
 
 pub use error::RouterError;

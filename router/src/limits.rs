@@ -18,8 +18,12 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// ends by itself.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a shard may take to say how it is. Less than what a client waits: one that hangs must not hide the others.
+/// How long a shard may take to say how it is, or to do what an operator asks. Less than what a client waits, four times over
+/// (a resolve is as many messages): one that hangs must not hide the others.
 pub const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Shards that are named of one attempt in doubt: with 1,000 attempts of a page, some 2 MB at the most.
+pub const SHARDS_SHOWN: usize = 16;
 
 /// How long a shard's part of an audit may take: it reads everything, some million records a second.
 pub const AUDIT_TIMEOUT: Duration = Duration::from_secs(3_600);

@@ -5,6 +5,7 @@ pub mod prepare;
 pub mod decide;
 pub mod finish;
 pub mod recover;
+pub mod resolve;
 pub mod expire;
 
 use crate::checks;

@@ -1,9 +1,12 @@
 //! Queries and their answers: what a shard tells without changing anything.
 
 use super::codec::{Packed, pack_list, unpack_list};
+use super::in_doubt::{ATTEMPTS_MAX, InDoubtFilter, InDoubtPage, Known};
 use crate::clock::Timestamp;
-use crate::limits::BATCH_EVENTS_MAX;
+use crate::limits::{BATCH_EVENTS_MAX, RESOLUTIONS_MAX};
 use crate::packed::{Reader, Writer};
+use crate::resolutions::Resolution;
+use crate::txn::TxnId;
 use crate::{Account, AccountBalance, AccountFilter, QueryFilter, Transfer};
 
 /// Findings that one shard's audit names at the most.
@@ -36,6 +39,12 @@ pub enum Query {
     Pending(Vec<u128>),
     /// The accounts with these ids, as they are now, doubt or not: for what of them never changes.
     KnownAccounts(Vec<u128>),
+    /// Which attempts have a hold or an unacknowledged decision here, as of now.
+    InDoubt(InDoubtFilter),
+    /// What is known of these attempts, as of now; at most [`ATTEMPTS_MAX`].
+    Attempts(Vec<TxnId>),
+    /// The newest of the resolutions that are kept here, so many.
+    Resolutions(u32),
 }
 
 /// How a shard is.
@@ -51,6 +60,13 @@ pub struct ShardStatus {
     pub hold_age_ms_max: u64,
     /// Decisions in the outbox.
     pub outbox: u64,
+    /// Age of the oldest, ms.
+    pub outbox_age_ms_max: u64,
+    /// Holds and decisions in the outbox that are older than
+    /// [`HOLD_DEADLINE_NS`](crate::limits::HOLD_DEADLINE_NS): their router did not end them.
+    pub in_doubt: u64,
+    /// Age of the oldest of those, ms.
+    pub in_doubt_age_ms_max: u64,
     /// Last applied log entry.
     pub applied_index: u64,
     /// Last log entry in a checkpoint.
@@ -95,6 +111,12 @@ pub enum QueryAnswer {
     Audit(ShardAudit),
     /// To `Pending`: for each id found here, the transfer.
     Pending(Vec<Transfer>),
+    /// To `InDoubt`.
+    InDoubt(InDoubtPage),
+    /// To `Attempts`.
+    Attempts(Known),
+    /// To `Resolutions`, newest first.
+    Resolutions(Vec<(TxnId, Resolution)>),
 }
 
 impl Packed for Query {
@@ -133,6 +155,17 @@ impl Packed for Query {
                 out.push(11);
                 pack_list(ids, out);
             }
+            Self::InDoubt(filter) => {
+                out.push(20);
+                filter.pack(out);
+            }
+            Self::Attempts(txns) => {
+                out.push(21);
+                pack_list(txns, out);
+            }
+            Self::Resolutions(limit) => {
+                Writer(out).u8(22).u32(*limit);
+            }
         }
     }
 
@@ -149,6 +182,9 @@ impl Packed for Query {
             9 => Self::Audit(r.u64()?),
             10 => Self::Pending(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
             11 => Self::KnownAccounts(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
+            20 => Self::InDoubt(Packed::unpack(r)?),
+            21 => Self::Attempts(unpack_list(r, ATTEMPTS_MAX)?),
+            22 => Self::Resolutions(r.u32()?),
             _ => return None,
         })
     }
@@ -166,6 +202,7 @@ impl Packed for QueryAnswer {
         match self {
             Self::Status(s) => {
                 Writer(out).u8(1).u64(s.accounts).u64(s.transfers).u64(s.holds).u64(s.hold_age_ms_max).u64(s.outbox);
+                Writer(out).u64(s.outbox_age_ms_max).u64(s.in_doubt).u64(s.in_doubt_age_ms_max);
                 Writer(out).u64(s.applied_index).u64(s.checkpoint_index).u64(s.clock);
             }
             Self::Clock(at) => {
@@ -182,6 +219,18 @@ impl Packed for QueryAnswer {
                 out.push(7);
                 pack_list(rows, out);
             }
+            Self::InDoubt(page) => {
+                out.push(20);
+                page.pack(out);
+            }
+            Self::Attempts(known) => {
+                out.push(21);
+                known.pack(out);
+            }
+            Self::Resolutions(rows) => {
+                out.push(22);
+                pack_list(rows, out);
+            }
         }
     }
 
@@ -193,6 +242,9 @@ impl Packed for QueryAnswer {
                 holds: r.u64()?,
                 hold_age_ms_max: r.u64()?,
                 outbox: r.u64()?,
+                outbox_age_ms_max: r.u64()?,
+                in_doubt: r.u64()?,
+                in_doubt_age_ms_max: r.u64()?,
                 applied_index: r.u64()?,
                 checkpoint_index: r.u64()?,
                 clock: r.u64()?,
@@ -203,6 +255,9 @@ impl Packed for QueryAnswer {
             5 => Self::Balances(unpack_list(r, BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
             6 => Self::Audit(ShardAudit::unpack(r)?),
             7 => Self::Pending(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
+            20 => Self::InDoubt(Packed::unpack(r)?),
+            21 => Self::Attempts(Packed::unpack(r)?),
+            22 => Self::Resolutions(unpack_list(r, RESOLUTIONS_MAX)?),
             _ => return None,
         })
     }

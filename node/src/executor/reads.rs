@@ -53,6 +53,7 @@ impl Executor {
             Query::AccountTransfers(at, _) | Query::AccountBalances(at, _) => *at,
             Query::QueryAccounts(at, _) | Query::QueryTransfers(at, _) => *at,
             Query::Status | Query::Clock | Query::Pending(_) | Query::KnownAccounts(_) => 0,
+            Query::InDoubt(_) | Query::Attempts(_) | Query::Resolutions(_) => 0,
         };
         if let Some(why) = self.too_far_ahead(named) {
             let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
@@ -60,6 +61,7 @@ impl Executor {
         }
         let waits = match &query {
             Query::Status | Query::Pending(_) | Query::KnownAccounts(_) => Waits::Nothing,
+            Query::InDoubt(_) | Query::Attempts(_) | Query::Resolutions(_) => Waits::Nothing,
             _ if named == 0 => Waits::HoldsUntil(self.tables.now()),
             _ => Waits::Instant { at: named, barrier: self.consensus.last_index() },
         };
@@ -140,19 +142,25 @@ impl Executor {
                 let (rows, next) = self.query_transfers(filter, at)?;
                 QueryAnswer::Transfers(rows, next)
             }
+            Query::InDoubt(filter) => QueryAnswer::InDoubt(self.in_doubt_page(filter)),
+            Query::Attempts(txns) => QueryAnswer::Attempts(self.known(txns)?),
+            Query::Resolutions(limit) => QueryAnswer::Resolutions(self.newest_resolutions(*limit)),
             Query::Audit(_) => unreachable!("an audit has a thread of its own"),
         })
     }
 
     fn status(&self) -> ShardStatus {
         let scalars = self.tables.scalars();
-        let oldest = self.tables.holds().oldest();
+        let figures = self.in_doubt_figures();
         ShardStatus {
             accounts: scalars.accounts,
             transfers: scalars.transfers,
             holds: self.tables.holds().len() as u64,
-            hold_age_ms_max: oldest.map_or(0, |at| self.clock.now().saturating_sub(at) / 1_000_000),
+            hold_age_ms_max: figures.hold_age.as_millis() as u64,
             outbox: self.tables.decisions().outbox_len() as u64,
+            outbox_age_ms_max: figures.outbox_age.as_millis() as u64,
+            in_doubt: figures.in_doubt as u64,
+            in_doubt_age_ms_max: figures.in_doubt_age.as_millis() as u64,
             applied_index: self.applied,
             checkpoint_index: self.state.checkpoint_index,
             clock: scalars.clock,
@@ -160,7 +168,7 @@ impl Executor {
     }
 
     /// Accounts as they were at an instant, in the order asked.
-    fn accounts_at(&self, ids: &[u128], at: Timestamp) -> Result<Vec<Account>, StoreError> {
+    pub(super) fn accounts_at(&self, ids: &[u128], at: Timestamp) -> Result<Vec<Account>, StoreError> {
         let new = self.tables.new_layer();
         let cold: Vec<u128> = ids.iter().copied().filter(|id| !new.accounts.contains_key(id)).collect();
         let mut found = std::collections::HashMap::new();
@@ -208,7 +216,7 @@ impl Executor {
         Ok(found)
     }
 
-    fn transfers_by_id(&self, ids: &[u128], at: Timestamp) -> Result<Vec<Transfer>, StoreError> {
+    pub(super) fn transfers_by_id(&self, ids: &[u128], at: Timestamp) -> Result<Vec<Transfer>, StoreError> {
         let new = self.tables.new_layer();
         let mut times = std::collections::HashMap::new();
         let cold: Vec<u128> = ids.iter().copied().filter(|id| !new.ids.contains_key(id)).collect();
@@ -225,7 +233,7 @@ impl Executor {
     }
 
     /// The records at these instants, in the order asked; those that are not there are left out.
-    fn records_at(&self, times: &[Timestamp]) -> Result<Vec<TransferRecord>, StoreError> {
+    pub(super) fn records_at(&self, times: &[Timestamp]) -> Result<Vec<TransferRecord>, StoreError> {
         let new = self.tables.new_layer();
         let cold: Vec<Timestamp> = times.iter().copied().filter(|t| !new.transfers.contains_key(t)).collect();
         let mut found = std::collections::HashMap::new();

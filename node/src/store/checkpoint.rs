@@ -97,7 +97,8 @@ impl Checkpoint {
         }
         txns(keys::HOLD, &layer.holds, stored::pack_hold, file)?;
         txns(keys::OUTBOX, &layer.outbox, stored::pack_decision, file)?;
-        txns(keys::TOMBSTONE, &layer.tombstones, stored::pack_tombstone, file)
+        txns(keys::TOMBSTONE, &layer.tombstones, stored::pack_tombstone, file)?;
+        txns(keys::RESOLUTION, &layer.resolutions, stored::pack_resolution, file)
     }
 }
 

@@ -14,6 +14,7 @@
 //! | 0x08 | transaction | hold |
 //! | 0x09 | transaction | decision in the outbox |
 //! | 0x0a | transaction | abort tombstone |
+//! | 0x0b | transaction | resolution by an operator |
 
 use crest_ledger::Timestamp;
 use crest_ledger::txn::TxnId;
@@ -29,6 +30,7 @@ pub(crate) const EXPIRY: u8 = 0x07;
 pub(crate) const HOLD: u8 = 0x08;
 pub(crate) const OUTBOX: u8 = 0x09;
 pub(crate) const TOMBSTONE: u8 = 0x0a;
+pub(crate) const RESOLUTION: u8 = 0x0b;
 
 pub(crate) type Key = Vec<u8>;
 
@@ -66,7 +68,7 @@ pub(crate) fn expiry(at: Timestamp, id: u128) -> Key {
     [&[EXPIRY][..], &at.to_be_bytes(), &id.to_be_bytes()].concat()
 }
 
-/// `table` is one of `HOLD`, `OUTBOX`, `TOMBSTONE`.
+/// `table` is one of `HOLD`, `OUTBOX`, `TOMBSTONE`, `RESOLUTION`.
 pub(crate) fn txn(table: u8, txn: &TxnId) -> Key {
     [&[table][..], &txn.first_id.to_be_bytes(), &txn.attempt.to_be_bytes()].concat()
 }
@@ -87,7 +89,7 @@ pub(crate) fn expiry_of(key: &[u8]) -> Option<(Timestamp, u128)> {
     Some((u64::from_be_bytes(*at), u128::from_be_bytes(*id.first_chunk()?)))
 }
 
-/// The transaction of a key of `HOLD`, `OUTBOX` or `TOMBSTONE`.
+/// The transaction of a key of `HOLD`, `OUTBOX`, `TOMBSTONE` or `RESOLUTION`.
 pub(crate) fn txn_of(key: &[u8]) -> Option<TxnId> {
     let (first, attempt) = key.get(1..)?.split_first_chunk()?;
     Some(TxnId { first_id: u128::from_be_bytes(*first), attempt: u64::from_be_bytes(*attempt.first_chunk()?) })
@@ -109,7 +111,9 @@ mod tests {
         assert_eq!(hex(history(7, 9)), format!("06{slot}000000000000000000000000000000070000000000000009"));
         assert_eq!(hex(expiry(9, 1)), "07000000000000000900000000000000000000000000000001");
         let id = TxnId { first_id: 2, attempt: 3 };
-        assert_eq!(hex(txn(HOLD, &id)), "08000000000000000000000000000000020000000000000003");
+        for (table, prefix) in [(HOLD, "08"), (OUTBOX, "09"), (TOMBSTONE, "0a"), (RESOLUTION, "0b")] {
+            assert_eq!(hex(txn(table, &id)), format!("{prefix}000000000000000000000000000000020000000000000003"));
+        }
     }
 
     #[test]
@@ -118,6 +122,7 @@ mod tests {
         assert_eq!(expiry_of(&expiry(99, 5)), Some((99, 5)));
         let id = TxnId { first_id: 2, attempt: 3 };
         assert_eq!(txn_of(&txn(OUTBOX, &id)), Some(id));
+        assert_eq!(txn_of(&txn(RESOLUTION, &id)), Some(id));
         assert_eq!(expiry_of(&[EXPIRY, 1]), None);
     }
 

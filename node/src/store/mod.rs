@@ -122,7 +122,7 @@ impl Store {
         }
     }
 
-    /// Holds, decisions and tombstones live in memory; here they come back.
+    /// Holds, decisions, tombstones and resolutions live in memory; here they come back.
     fn restore(&self, tables: &mut Tables) -> Result<(), StoreError> {
         for (key, value) in self.table(keys::HOLD)? {
             let hold = stored::unpack_hold(&value).ok_or_else(|| self.damaged(format!("the hold {key:02x?}")))?;
@@ -139,6 +139,12 @@ impl Store {
                 return Err(self.damaged(format!("the tombstone {key:02x?}")));
             };
             tables.restore_tombstone(txn, tombstone);
+        }
+        for (key, value) in self.table(keys::RESOLUTION)? {
+            let (Some(txn), Some(resolution)) = (keys::txn_of(&key), stored::unpack_resolution(&value)) else {
+                return Err(self.damaged(format!("the resolution {key:02x?}")));
+            };
+            tables.restore_resolution(txn, resolution);
         }
         Ok(())
     }
