@@ -1,6 +1,7 @@
 //! Prepare: reserve what one shard has to give to a transaction that another shard decides.
 
 use super::{expire, try_event};
+use crate::checks::resolve::pending_of;
 use crate::clock::Timestamp;
 use crate::holds::{HeldAccount, Hold};
 use crate::records::Effect;
@@ -10,10 +11,14 @@ use crate::{Account, TransferFlags};
 
 /// Checks the steps in order, each seeing the ones before; when nothing refuses, opens a hold and votes for it.
 ///
-/// A second prepare of the same attempt replaces its hold: that is how a chain with balancing transfers, whose amounts
-/// are known one after the other, grows step by step. A prepare that comes after the attempt ended opens a hold that
-/// nobody finishes; it asks the decider at its deadline and is released.
+/// A second prepare of the same attempt with more steps replaces its hold: that is how a chain with balancing transfers, whose
+/// amounts are known one after the other, grows step by step. One without anything new is a repeated message, and the hold
+/// stands as it is: its vote may have been counted, and the decision been taken at a time between the two. A prepare that
+/// comes after the attempt ended opens a hold that nobody finishes; it asks the decider at its deadline and is released.
 pub fn prepare(tables: &mut Tables, txn: TxnId, decider: ShardId, steps: Vec<Step>) -> Vote {
+    if let Some(vote) = standing_vote(tables, &txn, &steps) {
+        return vote;
+    }
     tables.close_hold(&txn);
     if txn.is_expiry() {
         return expire::prepare(tables, txn, decider);
@@ -32,6 +37,25 @@ pub fn prepare(tables: &mut Tables, txn: TxnId, decider: ShardId, steps: Vec<Ste
     }
     tables.open_hold(hold);
     Vote::Held { amounts, clock: tables.now(), commit_before }
+}
+
+/// The vote of a hold that stands already and promises these steps, or more.
+fn standing_vote(tables: &Tables, txn: &TxnId, steps: &[Step]) -> Option<Vote> {
+    let hold = tables.holds().get(txn)?;
+    let same = |(asked, held): (&Step, &Step)| asked.index == held.index && asked.event == held.event;
+    if steps.len() > hold.steps.len() || !steps.iter().zip(&hold.steps).all(same) {
+        return None;
+    }
+    let amounts = hold.steps[..steps.len()].iter().map(|step| step.amount_max).collect();
+    let commit_before = steps.iter().filter_map(|step| expires_here(tables, step)).min().unwrap_or(Timestamp::MAX);
+    Some(Vote::Held { amounts, clock: tables.now(), commit_before })
+}
+
+/// When the pending transfer expires that a step posts or voids, where its payer lives.
+fn expires_here(tables: &Tables, step: &Step) -> Option<Timestamp> {
+    let Event::Transfer(t) = &step.event else { return None };
+    let (pending, _) = pending_of(tables, t.pending_id_if_resolving()).filter(|_| step.sides.debit())?;
+    pending.expires_at()
 }
 
 type Trial = (Vec<u128>, Vec<HeldAccount>, Timestamp);
@@ -82,7 +106,7 @@ impl Needs {
     fn add(&mut self, tables: &Tables, step: &Step, at: Timestamp) {
         let Event::Transfer(t) = &step.event else { return };
         let done = tables.transfer_at(at).expect("the step was just tried").transfer;
-        let pending = crate::checks::resolve::pending_of(tables, done.pending_id_if_resolving()).map(|(p, _)| p);
+        let pending = pending_of(tables, done.pending_id_if_resolving()).map(|(p, _)| p);
         for (here, id) in [(step.sides.debit(), done.debit_account_id), (step.sides.credit(), done.credit_account_id)] {
             if here {
                 let effect = Effect::of(&done, pending.as_ref(), id);
