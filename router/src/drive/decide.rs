@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crest_ledger::command::{Answer, Command, DecideRequest};
-use crest_ledger::txn::{Decided, EventResult, Outcome, ShardId};
+use crest_ledger::txn::{Commit, Decided, EventResult, Outcome, ShardId};
 use crest_ledger::verbs::create::chain_results;
 
 use super::prepare::Attempt;
@@ -31,8 +31,7 @@ impl Drive<'_> {
             }
         }
         give_up.extend(todo);
-        blocked.extend(give_up.iter().map(|a| a.unit));
-        self.abort(give_up).await
+        self.abort(give_up, blocked).await
     }
 
     /// Sends all decides, one message a decider. Returns the attempts whose decider was blocked.
@@ -66,15 +65,7 @@ impl Drive<'_> {
                     }
                     // Routers expire nothing.
                     Decided::Aborted | Decided::Expired(_) => give_up.push(attempt),
-                    Decided::Committed(commits) => {
-                        let unit = &self.units[attempt.unit];
-                        let slots = self.results[unit.start..].iter_mut().zip(&self.events[unit.start..]);
-                        for ((slot, event), commit) in slots.zip(&commits) {
-                            let timestamp = event.recorded_at(commit.timestamp);
-                            *slot = EventResult { status: EventResult::CREATED, timestamp };
-                        }
-                        self.end(&attempt, &attempt.held, &Outcome::Committed(commits));
-                    }
+                    Decided::Committed(commits) => self.commit(&attempt, commits),
                     Decided::Refused { refusal, burned_id } => {
                         let result = EventResult { status: refusal.status, timestamp: refusal.timestamp };
                         self.refuse(&attempt, usize::from(refusal.index), result);
@@ -107,6 +98,16 @@ impl Drive<'_> {
         }
     }
 
+    fn commit(&mut self, attempt: &Attempt, commits: Vec<Commit>) {
+        let unit = &self.units[attempt.unit];
+        let slots = self.results[unit.start..].iter_mut().zip(&self.events[unit.start..]);
+        for ((slot, event), commit) in slots.zip(&commits) {
+            let timestamp = event.recorded_at(commit.timestamp);
+            *slot = EventResult { status: EventResult::CREATED, timestamp };
+        }
+        self.end(attempt, &attempt.held, &Outcome::Committed(commits));
+    }
+
     fn refuse(&mut self, attempt: &Attempt, culprit: usize, result: EventResult) {
         let unit = &self.units[attempt.unit];
         let slots = unit.start..unit.start + unit.len;
@@ -127,21 +128,38 @@ impl Drive<'_> {
         self.ends.extend(told.map(|s| End { participant: *s, decider, txn, outcome: outcome.clone() }));
     }
 
-    /// Gives attempts up: the decider first records that they never commit, then the holds are released.
-    async fn abort(&mut self, attempts: Vec<Attempt>) -> Result<(), RouterError> {
-        let mut txns: BTreeMap<ShardId, (u64, Vec<_>)> = BTreeMap::new();
-        for attempt in attempts.iter().filter(|a| !a.held.is_empty()) {
-            let (clock, txns) = txns.entry(attempt.decider).or_default();
-            *clock = attempt.clock.max(*clock);
-            txns.push(attempt.txn);
+    /// Gives attempts up: the decider first records that they never commit, then the holds are released, and their units go
+    /// to `blocked`. What the decider answers counts: one that was committed after all (a decide came twice, and its second
+    /// answer was another one) is committed.
+    async fn abort(&mut self, attempts: Vec<Attempt>, blocked: &mut Vec<usize>) -> Result<(), RouterError> {
+        let (held, nobody): (Vec<Attempt>, Vec<Attempt>) = attempts.into_iter().partition(|a| !a.held.is_empty());
+        blocked.extend(nobody.iter().map(|a| a.unit));
+        let mut by_decider: BTreeMap<ShardId, Vec<Attempt>> = BTreeMap::new();
+        for attempt in held {
+            by_decider.entry(attempt.decider).or_default().push(attempt);
         }
         let mut wave = Wave::default();
-        for (shard, (clock, txns)) in txns {
-            wave.add(shard, Command::Recover(true, clock, txns));
+        for (shard, attempts) in &by_decider {
+            let clock = attempts.iter().map(|a| a.clock).max().unwrap_or(0);
+            wave.add(*shard, Command::Recover(true, clock, attempts.iter().map(|a| a.txn).collect()));
         }
-        self.send(wave).await?;
-        for attempt in &attempts {
-            self.end(attempt, &attempt.held, &Outcome::Released { burned_id: 0 });
+        let mut answers = self.send(wave).await?;
+        for (shard, attempts) in by_decider {
+            let Some(Answer::Outcomes(outcomes)) = answers.take(shard) else { return Err(unexpected(shard)) };
+            if outcomes.len() != attempts.len() {
+                return Err(unexpected(shard));
+            }
+            for (attempt, outcome) in attempts.into_iter().zip(outcomes) {
+                match outcome {
+                    Some(Outcome::Committed(commits)) => self.commit(&attempt, commits),
+                    Some(released @ Outcome::Released { .. }) => {
+                        blocked.push(attempt.unit);
+                        self.end(&attempt, &attempt.held, &released);
+                    }
+                    // Routers expire nothing, and an attempt that is to be aborted is not left undecided.
+                    Some(Outcome::Expired(_)) | None => return Err(unexpected(shard)),
+                }
+            }
         }
         Ok(())
     }
