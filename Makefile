@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test build install rocksdb format-check lint docs-check tests verify bench sim sim-seeds sim-soak sim-mutants deny install-deny clean-rocksdb
+.PHONY: help demo test build install rocksdb format-check lint docs-check tests model verify bench sim sim-seeds sim-soak sim-mutants deny install-deny clean-rocksdb
 
 export ROCKSDB_STATIC := 1
 # Two commands, not `export X="$$(...)"`: that one's exit code is export's, and a failed archive would go unnoticed.
@@ -42,6 +42,9 @@ docs-check: ## rustdoc, private items too, warnings denied
 
 tests: ## all test suites
 	@$(WITH_ROCKSDB) tools/run-tests.sh
+
+model: ## every state of the two-phase commit's model, at its larger size (minutes)
+	@cargo run --locked --quiet -p crest-protocol --example explore -- --size large --threads 2
 
 bench: build ## the figures of docs/BENCHMARKS.md, some five minutes
 	@tools/bench.py

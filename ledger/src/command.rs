@@ -79,7 +79,8 @@ impl Command {
                 for r in requests {
                     needs.expiry(tables, &r.txn);
                     needs.steps(tables, &r.steps);
-                    if !r.refusals.is_empty() {
+                    // The failed ids of a chain are remembered here, whichever shards its events are on.
+                    if r.events.len() > 1 || !r.refusals.is_empty() {
                         r.events.iter().for_each(|(id, _)| needs.burn(tables, *id));
                     }
                 }

@@ -97,7 +97,9 @@ impl Decisions {
         }
     }
 
-    /// Takes out one tombstone that is older than the decide window: a late decide is refused for its age by then.
+    /// Takes out one tombstone that is older than two decide windows. By then a late decide is refused for its age: its votes
+    /// are at most one window younger than the tombstone, since no router waits longer for a vote, and it may come one window
+    /// after them.
     pub fn take_outdated(&mut self, now: Timestamp) -> Option<TxnId> {
         let &(at, txn) = self.tombstones_by_time.first()?;
         if at.saturating_add(2 * DECIDE_WINDOW_NS) > now {

@@ -21,7 +21,7 @@ pub const TIMESTAMP_MAX: u64 = i64::MAX as u64;
 pub const HOLD_DEADLINE_NS: u64 = 2_000_000_000;
 
 /// How long after the first prepare a decide may still commit, ns. A decide that comes later is refused whatever the
-/// decider remembers; hence abort tombstones may be forgotten after this time.
+/// decider remembers; hence abort tombstones may be forgotten after twice this time (docs/PROTOCOL.md).
 pub const DECIDE_WINDOW_NS: u64 = 10_000_000_000;
 
 /// Open holds on one shard. Each costs some 600 bytes, so this is about 160 MB; beyond it, a prepare is answered `blocked`.
