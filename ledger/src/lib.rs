@@ -14,6 +14,7 @@ pub mod txn;
 pub mod records;
 pub mod holds;
 pub mod decisions;
+pub mod chains;
 pub mod tables;
 pub mod checks;
 mod record;

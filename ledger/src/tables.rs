@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::chains::Chains;
 use crate::clock::{Clock, Timestamp};
 use crate::decisions::{Decision, Decisions, Tombstone};
 use crate::holds::{Hold, Holds};
@@ -120,6 +121,7 @@ pub struct Tables {
     loaded_after: Map<u128, Timestamp>,
     holds: Holds,
     decisions: Decisions,
+    chains: Chains,
     stored: Stored,
     undo: Option<(Scalars, Vec<Undo>)>,
 }
@@ -140,6 +142,7 @@ impl Tables {
             loaded_after: Map::default(),
             holds: Holds::default(),
             decisions: Decisions::default(),
+            chains: Chains::new(scalars.clock),
             stored: Stored::default(),
             undo: None,
         }
@@ -305,6 +308,11 @@ impl Tables {
         &self.decisions
     }
 
+    /// The latest chains.
+    pub fn chains(&self) -> &Chains {
+        &self.chains
+    }
+
     /// The largest timestamp given or seen.
     pub fn now(&self) -> Timestamp {
         self.clock.last()
@@ -427,6 +435,13 @@ impl Tables {
         let hold = self.holds.remove(txn)?;
         end(&mut self.new.holds, *txn, &self.stored.holds);
         Some(hold)
+    }
+
+    /// Notes when the events of a chain happened, here and on other shards. The clock follows them: a read at this shard's
+    /// time has the whole chain.
+    pub fn note_chain(&mut self, times: impl Iterator<Item = Timestamp> + Clone) {
+        times.clone().for_each(|at| self.observe(at));
+        self.chains.note(times);
     }
 
     /// Records a decision.

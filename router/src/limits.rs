@@ -18,6 +18,10 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// ends by itself.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often a read looks for an instant that is in the middle of no chain. A chain of n events takes n · 1,024 ns, and few
+/// reads fall into one; the next instant is the end of that one.
+pub const INSTANT_TRIES: u32 = 32;
+
 /// How long a shard may take to say how it is. Less than what a client waits: one that hangs must not hide the others.
 pub const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
