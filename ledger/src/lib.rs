@@ -15,6 +15,7 @@ pub mod records;
 pub mod holds;
 pub mod decisions;
 pub mod resolutions;
+pub mod chains;
 pub mod tables;
 pub mod checks;
 mod record;

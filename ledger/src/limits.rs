@@ -44,6 +44,10 @@ pub const RESOLUTION_BY_BYTES_MAX: usize = 100;
 /// Expired reservations that one log entry releases; the next entry continues.
 pub const EXPIRE_BATCH_MAX: usize = 4_096;
 
+/// Chains whose instants a shard remembers, so that no read is taken in the middle of one. Some 32 bytes each, so 2 MB; a
+/// read's instant is milliseconds old when it arrives, and no shard works off that many chains meanwhile.
+pub const CHAINS_REMEMBERED: usize = 65_536;
+
 /// Amounts from here on are never reordered against other events of their request, since they could overflow an account
 /// in one order and not in the other. 2^120 leaves room for 256 of them, and for 10^36 of any currency's smallest unit.
 pub const AMOUNT_COMMUTES_MAX: u128 = 1 << 120;

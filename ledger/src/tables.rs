@@ -7,6 +7,7 @@ mod endings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::chains::Chains;
 use crate::clock::{Clock, Timestamp};
 use crate::decisions::{Decision, Decisions, Tombstone};
 use crate::holds::{Hold, Holds};
@@ -98,6 +99,7 @@ pub struct Tables {
     holds: Holds,
     decisions: Decisions,
     resolutions: Resolutions,
+    chains: Chains,
     stored: endings::Stored,
     undo: Option<(Scalars, Vec<Undo>)>,
 }
@@ -119,6 +121,7 @@ impl Tables {
             holds: Holds::default(),
             decisions: Decisions::default(),
             resolutions: Resolutions::default(),
+            chains: Chains::new(scalars.clock),
             stored: endings::Stored::default(),
             undo: None,
         }
@@ -284,6 +287,11 @@ impl Tables {
         &self.decisions
     }
 
+    /// The latest chains.
+    pub fn chains(&self) -> &Chains {
+        &self.chains
+    }
+
     /// The largest timestamp given or seen.
     pub fn now(&self) -> Timestamp {
         self.clock.last()
@@ -406,6 +414,13 @@ impl Tables {
         let hold = self.holds.remove(txn)?;
         endings::end(&mut self.new.holds, *txn, &self.stored.holds);
         Some(hold)
+    }
+
+    /// Notes when the events of a chain happened, here and on other shards. The clock follows them: a read at this shard's
+    /// time has the whole chain.
+    pub fn note_chain(&mut self, times: impl Iterator<Item = Timestamp> + Clone) {
+        times.clone().for_each(|at| self.observe(at));
+        self.chains.note(times);
     }
 }
 

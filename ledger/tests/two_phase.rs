@@ -7,7 +7,7 @@ use crest_ledger::limits::DECIDE_WINDOW_NS;
 use crest_ledger::needs::Needs;
 use crest_ledger::records::Sides;
 use crest_ledger::tables::{Scalars, Tables};
-use crest_ledger::txn::{Decided, Event, EventResult, Outcome, ShardId, Step, TxnId, Vote};
+use crest_ledger::txn::{Commit, Decided, Event, EventResult, Outcome, ShardId, Step, TxnId, Vote};
 use crest_ledger::{Account, AccountFlags, Timestamp, Transfer, TransferFlags, TransferStatus};
 
 const PAYER: ShardId = 0;
@@ -295,4 +295,16 @@ fn an_id_that_succeeded_or_still_may_is_not_burned() {
     world.finish(attempt(1), Outcome::Committed(commits));
     assert_eq!(burn(&mut world, 100), Answer::Finished(vec![false]), "it has succeeded");
     assert_eq!(burn(&mut world, 101), Answer::Finished(vec![true]));
+}
+
+#[test]
+fn whoever_has_a_part_of_a_chain_knows_when_all_of_it_happened() {
+    let (mut world, t) = (World::new(0), pay(9, TransferFlags::LINKED));
+    world.prepare(attempt(1), t);
+    let Outcome::Committed(mut commits) = committed(world.decide(attempt(1), t, START)) else { panic!() };
+    // The chain's other event is between accounts of the payer's shard.
+    let last = commits[0].timestamp + 1_024;
+    commits.push(Commit { timestamp: last, amount: 1 });
+    world.finish(attempt(1), Outcome::Committed(commits));
+    assert!(world.0[PAYEE as usize].now() >= last, "a read at this shard's time has the whole chain");
 }

@@ -256,4 +256,16 @@ impl Operations for Fake {
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
         Err(Status::unimplemented("not in the fake"))
     }
+
+    async fn list_in_doubt(&self, _: Request<v1::ListInDoubtRequest>) -> Answer<v1::ListInDoubtResponse> {
+        Err(Status::unimplemented("not in the fake"))
+    }
+
+    async fn resolve(&self, _: Request<v1::ResolveRequest>) -> Answer<v1::ResolveResponse> {
+        Err(Status::unimplemented("not in the fake"))
+    }
+
+    async fn list_resolutions(&self, _: Request<v1::ListResolutionsRequest>) -> Answer<v1::ListResolutionsResponse> {
+        Err(Status::unimplemented("not in the fake"))
+    }
 }

@@ -19,6 +19,10 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// this after its prepare was sent, and deciders keep their tombstones for it and for the window after it (docs/PROTOCOL.md).
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often a read looks for an instant that is in the middle of no chain. A chain of n events takes n · 1,024 ns, and few
+/// reads fall into one; the next instant is the end of that one.
+pub const INSTANT_TRIES: u32 = 32;
+
 /// How long a shard may take to say how it is, or to do what an operator asks. Less than what a client waits, four times over
 /// (a resolve is as many messages): one that hangs must not hide the others.
 pub const STATUS_TIMEOUT: Duration = Duration::from_secs(2);

@@ -115,20 +115,16 @@ impl Scene {
     }
 
     /// Reads until nothing more is to be read.
-    pub(crate) async fn reader(self, seed: u64, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn reader(self, seed: u64, stop: watch::Receiver<bool>) {
         let mut random = Random::new(seed);
-        while !*stop.borrow_and_update() {
+        while !*stop.borrow() {
             let router = random.below(u64::from(self.front.count())) as u32;
             let invoked = self.world.now();
             if let Some(read) = self.read(router, invoked, &mut random).await {
                 self.world.note(format_args!("read {}", summary(&read)), format!("{read:?}").as_bytes());
                 lock(&self.history.reads).push(read);
             }
-            tokio::select! {
-                biased;
-                _ = stop.changed() => {}
-                () = sleep(ms(random.below(300))) => {}
-            }
+            sleep(ms(random.below(300))).await;
         }
     }
 

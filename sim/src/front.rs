@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crest_conformance::random::Random;
 use crest_router::{Router, RouterError};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::network::links;
@@ -15,14 +15,21 @@ use crate::world::{World, lock};
 pub(crate) struct Front {
     world: Arc<World>,
     random: Mutex<Random>,
-    routers: Vec<watch::Sender<Router>>,
+    routers: Vec<Mutex<Process>>,
+}
+
+/// A router that lives. Who waits for its death is told in the order of waiting: a `watch` channel would tell them in an order
+/// that no seed decides.
+struct Process {
+    router: Router,
+    died: Arc<Notify>,
 }
 
 impl Front {
     /// Starts the routers. Must be called inside a tokio runtime.
     pub(crate) fn new(world: &Arc<World>, routers: u32, seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let start = |router| watch::Sender::new(start(world, router, random.number()));
+        let start = |router| Mutex::new(start(world, router, random.number()));
         let routers = (0..routers).map(start).collect();
         Self { world: world.clone(), random: Mutex::new(random), routers }
     }
@@ -36,7 +43,8 @@ impl Front {
         self.world.note(format_args!("router {router} dies"), &[]);
         let seed = lock(&self.random).number();
         // The new one's messages are told from the old one's before any of them is sent.
-        self.routers[router as usize].send_replace(start(&self.world, router, seed));
+        let new = start(&self.world, router, seed);
+        std::mem::replace(&mut *lock(&self.routers[router as usize]), new).died.notify_waiters();
     }
 
     /// Asks a router for something; gives up when it dies or takes too long.
@@ -52,18 +60,20 @@ impl Front {
     where
         F: Future<Output = Result<T, RouterError>>,
     {
-        let mut changes = self.routers[router as usize].subscribe();
-        let current = changes.borrow_and_update().clone();
+        let (current, died) = {
+            let process = lock(&self.routers[router as usize]);
+            (process.router.clone(), process.died.clone())
+        };
         let unknown = |why: &str| Err(RouterError::Unknown(why.to_owned()));
         tokio::select! {
             biased;
-            _ = changes.changed() => unknown("the router died"),
+            () = died.notified() => unknown("the router died"),
             answer = timeout(patience, request(current)) => answer.unwrap_or_else(|_| unknown("no answer in time")),
         }
     }
 }
 
-fn start(world: &Arc<World>, router: u32, seed: u64) -> Router {
+fn start(world: &Arc<World>, router: u32, seed: u64) -> Process {
     let end = world.new_router(router);
-    Router::seeded(links(world, end), seed)
+    Process { router: Router::seeded(links(world, end), seed), died: Arc::default() }
 }

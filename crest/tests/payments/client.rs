@@ -40,6 +40,10 @@ pub(crate) enum Fate {
 pub(crate) struct Sent {
     pub(crate) transfer: v1::Transfer,
     pub(crate) fate: Fate,
+    /// When it was about to be sent for the first time.
+    pub(crate) begun: Instant,
+    /// When its answer was here.
+    pub(crate) answered: Option<Instant>,
 }
 
 impl Sent {
@@ -149,8 +153,10 @@ impl Client {
         let is_chain = self.sent[events.start].transfer.flags.is_some_and(|flags| flags.linked);
         // A chain that was made before breaks at its first event, which exists; and all of it is there.
         let chain_is_there = is_chain && results[0].status() == Status::Exists;
+        let now = Instant::now();
         for (at, result) in events.zip(results) {
             let sent = &mut self.sent[at];
+            sent.answered = Some(now);
             sent.fate = match result.status() {
                 Status::Created | Status::Exists => Fate::Done(Some(result.timestamp)),
                 Status::LinkedEventFailed if chain_is_there => Fate::Done(None),
@@ -178,7 +184,8 @@ impl Client {
                 self.add_plain(count, false);
             }
             70..=81 => {
-                let count = 2 + self.random.below(2);
+                let more = if self.random.chance(85) { 2 } else { 30 };
+                let count = 2 + self.random.below(more);
                 self.add_plain(count, true);
             }
             82..=90 => self.add_pending(),
@@ -192,7 +199,14 @@ impl Client {
             let pair = self.bank.pair(&mut self.random);
             let amount = 1 + self.random.below(1_000);
             let transfer = plain(new_id(&mut self.random), pair, u128::from(amount));
-            let flags = v1::TransferFlags { linked: chain && n + 1 < count, ..Default::default() };
+            // A long chain with a balancing transfer takes a round trip an event.
+            let balances = if chain && count > 3 { 0 } else { 4 };
+            let flags = v1::TransferFlags {
+                linked: chain && n + 1 < count,
+                balancing_debit: self.random.chance(balances),
+                balancing_credit: self.random.chance(balances),
+                ..Default::default()
+            };
             self.add(v1::Transfer { flags: Some(flags), ..transfer });
         }
     }
@@ -218,6 +232,6 @@ impl Client {
     }
 
     fn add(&mut self, transfer: v1::Transfer) {
-        self.sent.push(Sent { transfer, fate: Fate::Unknown });
+        self.sent.push(Sent { transfer, fate: Fate::Unknown, begun: Instant::now(), answered: None });
     }
 }

@@ -126,6 +126,7 @@ fn attempt(tables: &mut Tables, request: &DecideRequest) -> Attempt {
         return Attempt::TooLate;
     }
     tables.keep();
+    tables.note_chain(commits.iter().map(|commit| commit.timestamp));
     Attempt::Commit(commits)
 }
 

@@ -47,6 +47,19 @@ pub enum Query {
     Resolutions(u32),
 }
 
+impl Query {
+    /// The instant that it names, ns; 0 when it names none.
+    pub fn instant(&self) -> Timestamp {
+        match self {
+            Self::Accounts(at, _) | Self::Transfers(at, _) | Self::Audit(at) => *at,
+            Self::AccountTransfers(at, _) | Self::AccountBalances(at, _) => *at,
+            Self::QueryAccounts(at, _) | Self::QueryTransfers(at, _) => *at,
+            Self::Status | Self::Clock | Self::Pending(_) | Self::KnownAccounts(_) => 0,
+            Self::InDoubt(_) | Self::Attempts(_) | Self::Resolutions(_) => 0,
+        }
+    }
+}
+
 /// How a shard is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardStatus {
@@ -98,7 +111,8 @@ pub struct ShardAudit {
 pub enum QueryAnswer {
     /// To `Status`.
     Status(ShardStatus),
-    /// To `Clock`, ns.
+    /// To `Clock`, ns. To a read that names an instant in the middle of a chain, instead of its answer: the chain's end, at
+    /// which it may be asked again.
     Clock(Timestamp),
     /// Accounts, in the order asked or listed; and where to go on when a list is not at its end, or the instant that a
     /// look-up is of.

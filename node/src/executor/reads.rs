@@ -8,6 +8,10 @@
 //! another shard, at a timestamp above this shard's clock; but then its hold is still open here. So the read waits until
 //! the holds that were open when it came have ended; their ends have moved the clock above all those decisions, and the
 //! clock's time then is its instant.
+//!
+//! No read is taken in the middle of a chain, whose events have timestamps of their own but happen as a whole. A read of
+//! "now" moves on to the chain's end; one that names its instant is answered with that end, since all shards have to read at
+//! the same one.
 
 use crest_ledger::records::{Effect, TransferRecord};
 use crest_ledger::wire::{Query, QueryAnswer, Response, ShardStatus};
@@ -48,13 +52,7 @@ impl Executor {
             let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
             return;
         }
-        let named = match &query {
-            Query::Accounts(at, _) | Query::Transfers(at, _) | Query::Audit(at) => *at,
-            Query::AccountTransfers(at, _) | Query::AccountBalances(at, _) => *at,
-            Query::QueryAccounts(at, _) | Query::QueryTransfers(at, _) => *at,
-            Query::Status | Query::Clock | Query::Pending(_) | Query::KnownAccounts(_) => 0,
-            Query::InDoubt(_) | Query::Attempts(_) | Query::Resolutions(_) => 0,
-        };
+        let named = query.instant();
         if let Some(why) = self.too_far_ahead(named) {
             let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
             return;
@@ -91,7 +89,7 @@ impl Executor {
             match parked.waits {
                 Waits::Nothing => self.answer(parked, self.tables.now())?,
                 Waits::Instant { at, barrier } if oldest > at && self.applied >= barrier && self.tables.now() >= at => {
-                    self.answer(parked, at)?;
+                    self.answer_whole(parked, at, barrier)?;
                 }
                 _ if parked.since.elapsed() > limits::PARKED_READ_TIMEOUT => {
                     let why = "transfers in doubt did not end in time; read again".to_owned();
@@ -99,6 +97,23 @@ impl Executor {
                 }
                 _ => self.state.parked.push_back(parked),
             }
+        }
+        Ok(())
+    }
+
+    /// Answers a read of the instant `at`, unless that is in the middle of a chain.
+    fn answer_whole(&mut self, mut parked: Parked, at: Timestamp, barrier: u64) -> Ended {
+        let whole = self.tables.chains().whole_at(at);
+        if whole == at || matches!(parked.query, Query::Audit(_)) {
+            return self.answer(parked, at);
+        }
+        if parked.query.instant() != 0 {
+            let _ = parked.reply.send(Ok(Response::Query(QueryAnswer::Clock(whole))));
+        } else if self.tables.holds().oldest().is_none_or(|oldest| oldest > whole) {
+            return self.answer(parked, whole);
+        } else {
+            parked.waits = Waits::Instant { at: whole, barrier };
+            self.state.parked.push_back(parked);
         }
         Ok(())
     }
