@@ -122,6 +122,20 @@ fn an_id_that_failed_for_good_stays_failed_when_another_attempt_was_prepared_bef
 }
 
 #[test]
+fn a_failed_id_is_told_again_when_the_router_that_heard_of_it_dies_before_it_tells_anybody() {
+    let (mut world, chain) = (World::new(), chain(6));
+    let Vote::Refused(refusal) = world.prepare(attempt(1), A, START, steps_on_b(&chain)) else { panic!() };
+    let Decided::Refused { burned_id, .. } = world.decide(attempt(1), &chain, vec![refusal]) else { panic!() };
+    assert_eq!(burned_id, 11, "nobody tells the other shard");
+    let Vote::Refused(refusal) = world.prepare(attempt(2), A, START, steps_on_b(&chain)) else { panic!() };
+    let Decided::Refused { burned_id, .. } = world.decide(attempt(2), &chain, vec![refusal]) else { panic!() };
+    world.finish(attempt(2), Outcome::Released { burned_id });
+    // The second attempt's client was told that the id has failed already.
+    assert_eq!(world.create(B, pay(20, 3, 2, 1)), Some(TransferStatus::Created), "now account 2 could pay 6");
+    assert_eq!(world.create(B, chain[1]), Some(TransferStatus::IdAlreadyFailed));
+}
+
+#[test]
 fn a_repeated_prepare_leaves_the_hold_as_old_as_it_is() {
     let (mut world, t) = (World::new(), pay(10, 1, 2, 5));
     let steps = || vec![step(0, t, Sides::CREDIT)];

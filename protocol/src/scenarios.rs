@@ -95,8 +95,11 @@ pub fn chain(size: Size) -> World {
 /// The same chain, prepared event by event, the decider too.
 pub fn stepwise(size: Size) -> World {
     let stepwise = Request { stepwise: true, ..request(&[E0, E1], A) };
-    let ticks = if size == Size::Small { 0 } else { 1 };
-    World { name: "stepwise", requests: vec![stepwise], ticks, ..chain(size) }
+    let base = World { name: "stepwise", requests: vec![stepwise], ..chain(size) };
+    if size == Size::Small {
+        return base;
+    }
+    World { attempts: vec![0], ticks: 3, goals: vec![CREATED], ..base }
 }
 
 /// A payment of whatever the payer has, which the payee's shard decides; another payment to the payer, and a third one out

@@ -95,6 +95,7 @@ fn attempt(tables: &mut Tables, request: &DecideRequest) -> Attempt {
         let at = tables.tick();
         let step = request.steps.iter().find(|s| s.index == index);
         let mine = step.map(|step| try_event(tables, step, at));
+        let elsewhere = step.is_none();
         let mut commit = Commit { timestamp: at, amount: *amount };
         let own = match mine {
             Some(Verdict::Blocked) => {
@@ -114,10 +115,12 @@ fn attempt(tables: &mut Tables, request: &DecideRequest) -> Attempt {
             Some(Verdict::Refuse(r)) => Some(r),
             None => failed_before(tables, request, index, *id),
         };
+        // The router that was told so first may have died before it told anybody.
+        let tell_again = elsewhere && own.is_some();
         let others = request.refusals.iter().filter(|r| r.index == index).copied();
         if let Some(refusal) = combine(own.into_iter().chain(others)) {
             tables.rollback();
-            return Attempt::Refuse(refusal, burned_id(*id, refusal.status));
+            return Attempt::Refuse(refusal, if tell_again { *id } else { burned_id(*id, refusal.status) });
         }
         commits.push(commit);
     }
