@@ -2,6 +2,7 @@
 
 use super::disk::{Disk, DiskFile};
 use super::error::LogError;
+use crate::points;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -88,7 +89,8 @@ pub(super) fn create_spare(
             return Ok(None);
         }
         let some = usize::try_from(bytes - done).map_or(zeros.len(), |left| left.min(zeros.len()));
-        file.write_all_at(&zeros[..some], done).map_err(LogError::io("fill", &unfinished))?;
+        let fill = || points::LOG_FILL_FAILS.fails().and_then(|()| file.write_all_at(&zeros[..some], done));
+        fill().map_err(LogError::io("fill", &unfinished))?;
         done += some as u64;
         if (bytes - done).is_multiple_of(FILL_SYNC_BYTES) {
             file.sync().map_err(LogError::io("sync", &unfinished))?;

@@ -8,6 +8,7 @@ use super::format::{
 use super::recovery::{self, Segment};
 use super::spares::Spares;
 use super::{AppendStats, HardState, Identity, LogEntry, Options, Recovered, files};
+use crate::points;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,7 +144,9 @@ impl SegmentLog {
     pub fn truncate_front(&mut self, through_index: u64) -> Result<(), LogError> {
         self.attempt(|log| {
             while log.segments.len() > 1 && log.segments.front().is_some_and(|front| front.max_index <= through_index) {
+                points::LOG_BEFORE_DROP.pass();
                 log.drop_front()?;
+                points::LOG_DROPPED.pass();
             }
             Ok(())
         })
@@ -266,15 +269,21 @@ impl SegmentLog {
             FRAME_HEADER_BYTES + entries.iter().map(|entry| entry_bytes(entry.payload.as_ref().len())).sum::<usize>();
         let tail = self.tail();
         if tail.end + bytes as u64 > tail.header.capacity {
+            points::LOG_SEGMENT_FULL.pass();
             self.begin_next(self.next, self.hard_state, false)?;
+            points::LOG_SEGMENT_BEGUN.pass();
         }
         let tail = &self.segments[self.segments.len() - 1];
         encode_frame(&mut self.buffer, &tail.header, start, entries, hard_state);
         assert!(self.buffer.len() == bytes, "a frame is as long as it was planned");
         let path = || files::segment_path(&self.dir, tail.header.sequence);
-        self.file.write_all_at(&self.buffer, tail.end).map_err(|error| LogError::io("write", &path())(error))?;
+        points::LOG_BEFORE_WRITE.pass();
+        let write = || points::LOG_WRITE_FAILS.fails().and_then(|()| self.file.write_all_at(&self.buffer, tail.end));
+        write().map_err(|error| LogError::io("write", &path())(error))?;
+        points::LOG_WRITTEN.pass();
         let written = Instant::now();
-        self.file.sync().map_err(|error| LogError::io("sync", &path())(error))?;
+        let sync = || points::LOG_SYNC_FAILS.fails().and_then(|()| self.file.sync());
+        sync().map_err(|error| LogError::io("sync", &path())(error))?;
         stats.sync_time += written.elapsed();
         stats.write_time += written - started;
         stats.bytes += bytes as u64;
@@ -349,6 +358,7 @@ fn begin_segment(
     let file = files::open(disk, &spare)?;
     file.write_all_at(&header.encode(), 0).map_err(LogError::io("write", &spare))?;
     file.sync().map_err(LogError::io("sync", &spare))?;
+    points::LOG_SEGMENT_UNNAMED.pass();
     files::rename(disk, dir, &spare, &files::segment_path(dir, header.sequence))?;
     Ok(file)
 }

@@ -17,6 +17,8 @@ use crest_ledger::tables::{Layer, Scalars, Tables};
 use crest_ledger::wire::stored;
 use rows::{Entry, Storage};
 
+use crate::points;
+
 pub use scan::Row;
 
 /// The version of everything on disk. Another one is refused.
@@ -112,7 +114,10 @@ impl Store {
             identity.cluster, identity.shard, identity.shards
         );
         match self.get(keys::meta("identity"))? {
-            None => self.rows.put(&keys::meta("identity"), expected.as_bytes()),
+            None => {
+                points::START_UNNAMED.pass();
+                self.rows.put(&keys::meta("identity"), expected.as_bytes())
+            }
             Some(found) if found == expected.as_bytes() => Ok(()),
             Some(found) => Err(StoreError::Other {
                 path: self.rows.path(),
