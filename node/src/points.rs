@@ -31,7 +31,9 @@ crest_failpoints::points! {
     LOG_SEGMENT_FULL = "log::segment_full";
     /// The next segment has its header, and not its name.
     LOG_SEGMENT_UNNAMED = "log::segment_unnamed";
-    /// The next segment has its name, and no entry.
+    /// The next segment has its name, and is not noted as the newest.
+    LOG_SEGMENT_UNNOTED = "log::segment_unnoted";
+    /// The next segment is noted as the newest, and has no entry.
     LOG_SEGMENT_BEGUN = "log::segment_begun";
     /// A checkpoint stands behind a segment, which is about to be let go.
     LOG_BEFORE_DROP = "log::before_drop";

@@ -84,6 +84,14 @@ impl Opened {
             config.log_dir.display(),
             recovered.last_index
         );
+        anyhow::ensure!(
+            recovered.first_index <= applied + 1,
+            "the log in {} has entries {} to {}, but the store stands at {applied}: a segment is missing, or one of the two \
+             is from another time; restore this shard from a backup",
+            config.log_dir.display(),
+            recovered.first_index,
+            recovered.last_index
+        );
         points::START_READ.pass();
         tracing::info!(
             shard,

@@ -28,6 +28,11 @@ pub(super) fn unfinished_path(dir: &Path) -> PathBuf {
     dir.join("spare.tmp")
 }
 
+/// The file that says which segment is the newest.
+fn newest_path(dir: &Path) -> PathBuf {
+    dir.join("newest")
+}
+
 /// The log's files in a directory, by number, sorted.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
@@ -71,6 +76,31 @@ pub(super) fn remove(disk: &dyn Disk, path: &Path) -> Result<(), LogError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LogError::io("remove", path)(error)),
         _ => Ok(()),
     }
+}
+
+/// Notes, durably, which segment is the newest: the others tell of each other, and only this of the last one.
+pub(super) fn write_newest(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<(), LogError> {
+    let unfinished = dir.join("newest.tmp");
+    let file = disk.create(&unfinished).map_err(LogError::io("create", &unfinished))?;
+    file.write_all_at(format!("{sequence:020}\n").as_bytes(), 0).map_err(LogError::io("write", &unfinished))?;
+    file.sync().map_err(LogError::io("sync", &unfinished))?;
+    rename(disk, dir, &unfinished, &newest_path(dir))
+}
+
+/// Which segment was noted as the newest; none when a build before this one made the log.
+pub(super) fn read_newest(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, LogError> {
+    let path = newest_path(dir);
+    let file = match disk.open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(LogError::io("open", &path))?,
+    };
+    let mut digits = [0; 20];
+    let sequence = match file.read_exact_at(&mut digits, 0) {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => None,
+        read => read.map(|()| std::str::from_utf8(&digits).ok()?.parse().ok()).map_err(LogError::io("read", &path))?,
+    };
+    let problem = "the number of the newest segment is unreadable";
+    sequence.map(Some).ok_or(LogError::Corrupt { file: path, offset: 0, problem })
 }
 
 /// Makes a spare of `bytes` zeros, every block of it written and synced. Gives up, without an error, when `stop` is set.

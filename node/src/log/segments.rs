@@ -57,6 +57,11 @@ impl SegmentLog {
         check_options(identity, options)?;
         disk.create_dir(dir).map_err(LogError::io("create", dir))?;
         let mut listing = files::list(&*disk, dir)?;
+        if let Some(newest) = files::read_newest(&*disk, dir)?
+            && listing.segments.last().is_none_or(|last| *last < newest)
+        {
+            return Err(LogError::MissingSegment { dir: dir.to_owned(), sequence: newest });
+        }
         // A spare that was a segment once tells of a log that has been here: it is not made anew over what is lost.
         if let (true, Some(&newest @ 1..)) = (listing.segments.is_empty(), listing.spares.last()) {
             return Err(LogError::MissingSegment { dir: dir.to_owned(), sequence: newest + 1 });
@@ -360,6 +365,8 @@ fn begin_segment(
     file.sync().map_err(LogError::io("sync", &spare))?;
     points::LOG_SEGMENT_UNNAMED.pass();
     files::rename(disk, dir, &spare, &files::segment_path(dir, header.sequence))?;
+    points::LOG_SEGMENT_UNNOTED.pass();
+    files::write_newest(disk, dir, header.sequence)?;
     Ok(file)
 }
 

@@ -41,6 +41,7 @@ impl Rocks {
     /// When it is in use, or damaged.
     pub fn open(dir: &Path, scratch: &Path) -> Result<Arc<Self>, StoreError> {
         let path = dir.display().to_string();
+        check_current(dir, &path)?;
         match DB::open(&options(), dir) {
             Ok(db) => {
                 let mut file_options = Options::default();
@@ -187,6 +188,16 @@ impl SortedFile for RocksFile<'_> {
         self.rocks.db.ingest_external_file_opts(&ingest, vec![&self.path]).map_err(|e| self.error(e))?;
         points::CHECKPOINT_INGESTED.pass();
         remove_if_there(&self.path)
+    }
+}
+
+/// Where the file `CURRENT` is missing, RocksDB makes a new database, and deletes the tables of the one that was there.
+fn check_current(dir: &Path, path: &str) -> Result<(), StoreError> {
+    let is_table = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|e| e == "sst");
+    let tables = || std::fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(is_table));
+    match dir.join("CURRENT").exists() || !tables() {
+        true => Ok(()),
+        false => Err(StoreError::Damaged { path: path.to_owned(), what: "the file CURRENT is missing".to_owned() }),
     }
 }
 
