@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test build install rocksdb format-check lint docs-check tests model verify bench sim sim-seeds sim-soak sim-mutants deny install-deny clean-rocksdb
+.PHONY: help demo test build install rocksdb format-check lint docs-check tests model verify bench crash-soak sim sim-seeds sim-soak sim-mutants deny install-deny clean-rocksdb
 
 export ROCKSDB_STATIC := 1
 # Two commands, not `export X="$$(...)"`: that one's exit code is export's, and a failed archive would go unnoticed.
@@ -45,6 +45,12 @@ tests: ## all test suites
 
 model: ## every state of the two-phase commit's model, at its larger size (minutes)
 	@cargo run --locked --quiet -p crest-protocol --example explore -- --size large --threads 2
+
+# Counts up over several runs, in target/crash-tally, until so many processes were killed; MINUTES=30 ends a run sooner.
+KILLS ?= 500
+crash-soak: install ## kill processes at random and at named points until KILLS=500 have died, or for MINUTES=…
+	@$(WITH_ROCKSDB) CREST_TALLY=$(CURDIR)/target/crash-tally CREST_CRASH_KILLS=$(KILLS) \
+	  CREST_CRASH_MINUTES=$(MINUTES) cargo test --locked -p crest --test crash whatever -- --nocapture
 
 bench: build ## the figures of docs/BENCHMARKS.md, some five minutes
 	@tools/bench.py

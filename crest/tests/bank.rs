@@ -67,7 +67,8 @@ async fn work(
     let bank = Arc::new(bank);
     let mut way = ways[0].clone();
     bank.open(&mut way).await;
-    let clients = (0..CLIENTS).map(|_| Client::new(random.number(), bank.clone())).collect();
+    let client = |_| Client::new(random.number(), bank.clone()).without_timeouts();
+    let clients = (0..CLIENTS).map(client).collect();
     let readers = Readers::start(READERS, &bank, &ways, &mut random);
     let load = Load::start(clients, &ways);
     tokio::time::sleep(duration()).await;

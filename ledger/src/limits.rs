@@ -53,6 +53,7 @@ pub const CHAINS_REMEMBERED: usize = 65_536;
 pub const AMOUNT_COMMUTES_MAX: u128 = 1 << 120;
 
 const _: () = assert!(BATCH_EVENTS_MAX * RECORD_BYTES <= 1 << 20, "a full batch is at most one mebibyte");
-const _: () = assert!(BATCH_EVENTS_MAX <= RECOVER_EVENTS_MAX, "a router that gives up a whole request is told all of it");
+const _: () =
+    assert!(BATCH_EVENTS_MAX <= RECOVER_EVENTS_MAX, "a router that gives up a whole request is told all of it");
 const _: () = assert!(HOLD_DEADLINE_NS * 2 < DECIDE_WINDOW_NS, "a hold asks long before its decide is refused for age");
 const _: () = assert!(SHARDS_MAX.is_power_of_two(), "the clock's remainder is a mask");

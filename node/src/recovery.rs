@@ -18,8 +18,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::executor::WithPeer;
-use crate::limits;
 use crate::node::NodeHandle;
+use crate::{limits, points};
 
 /// Looks after one shard's holds, decisions and expiries until the shard ends.
 pub async fn run(node: NodeHandle, links: Links) {
@@ -122,14 +122,17 @@ async fn ask(
     if txns.is_empty() {
         return Ok(0);
     }
+    points::RECOVERY_BEFORE_ASK.pass_async().await;
     let answers = call(node, links, decider, vec![Command::Recover(true, clock, txns.clone())]).await?;
     let Some(Answer::Outcomes(outcomes)) = answers.into_iter().next() else { return Err(unexpected(decider)) };
+    points::RECOVERY_ANSWERED.pass_async().await;
     // What the decider left out, since its answer had no room, is asked for again with the next.
     let ends: Vec<(TxnId, Outcome)> = txns.into_iter().zip(outcomes).filter_map(|(t, o)| Some((t, o?))).collect();
     let decided: Vec<bool> = ends.iter().map(|(_, outcome)| !matches!(outcome, Outcome::Released { .. })).collect();
     let txns: Vec<TxnId> = ends.iter().map(|(txn, _)| *txn).collect();
     let answers = call(node, links, node.shard(), vec![Command::Finish(ends)]).await?;
     let Some(Answer::Finished(finished)) = answers.into_iter().next() else { return Err(unexpected(node.shard())) };
+    points::RECOVERY_ENDED.pass_async().await;
     let count = finished.iter().filter(|finished| **finished).count();
     // An abort is in nobody's outbox.
     let done = txns.into_iter().zip(decided.into_iter().zip(finished));
@@ -151,11 +154,13 @@ pub(crate) async fn tell(
         return Ok(0);
     }
     let txns: Vec<TxnId> = ends.iter().map(|(txn, _)| *txn).collect();
+    points::RECOVERY_BEFORE_TELL.pass_async().await;
     let answers = call(node, links, participant, vec![Command::Finish(ends)]).await?;
     let Some(Answer::Finished(finished)) = answers.into_iter().next() else { return Err(unexpected(participant)) };
     let done: Vec<TxnId> =
         txns.into_iter().zip(finished).filter(|(_, finished)| *finished).map(|(txn, _)| txn).collect();
     let count = done.len();
+    points::RECOVERY_TOLD.pass_async().await;
     call(node, links, node.shard(), vec![Command::Acknowledge(participant, done)]).await?;
     Ok(count)
 }

@@ -22,6 +22,7 @@ use crate::log::{Identity as LogIdentity, Options as LogOptions, Recovered, Segm
 use crate::log_writer::LogJob;
 use crate::metrics_of::ShardMetrics;
 use crate::node::NodeHandle;
+use crate::points;
 use crate::store::rows::Storage;
 use crate::store::{Identity, Store};
 
@@ -73,6 +74,7 @@ impl Opened {
         let shards = u32::try_from(config.map.shards().len())?;
         let identity = Identity { cluster: cluster.clone(), shard, shards };
         let (store, tables, applied) = Store::open(config.rows.clone(), &identity)?;
+        points::START_STORE_READ.pass();
         let log_identity = LogIdentity { cluster, shard, replica: 1 };
         let (log, recovered) = SegmentLog::open_on(config.disk.clone(), &config.log_dir, &log_identity, config.log)?;
         anyhow::ensure!(
@@ -82,6 +84,15 @@ impl Opened {
             config.log_dir.display(),
             recovered.last_index
         );
+        anyhow::ensure!(
+            recovered.first_index <= applied + 1,
+            "the log in {} has entries {} to {}, but the store stands at {applied}: a segment is missing, or one of the two \
+             is from another time; restore this shard from a backup",
+            config.log_dir.display(),
+            recovered.first_index,
+            recovered.last_index
+        );
+        points::START_READ.pass();
         tracing::info!(
             shard,
             applied,

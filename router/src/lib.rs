@@ -4,6 +4,7 @@
 //! plan a request (both pure), [`drive`] works on it, [`finisher`] ends what was decided, [`service`] speaks gRPC.
 
 pub mod limits;
+pub mod points;
 pub mod error;
 pub mod router;
 mod random;

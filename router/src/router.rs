@@ -18,7 +18,7 @@ use crate::finisher::Finisher;
 use crate::known::Known;
 use crate::place::{self, Placed, Spread};
 use crate::random::Random;
-use crate::{levels, limits};
+use crate::{levels, limits, points};
 
 /// A router. Cheap to clone; it keeps no state that matters.
 #[derive(Clone)]
@@ -134,6 +134,7 @@ impl Router {
         if ids.is_empty() || shards.len() == 1 {
             return Ok(());
         }
+        points::BEFORE_BURN.pass_async().await;
         let burn = || Request::Commands(vec![Command::Burn(ids.clone())]);
         let answers = shards.iter().map(|shard| self.links.send(*shard, burn(), limits::REQUEST_TIMEOUT));
         for answer in join_all(answers).await {

@@ -130,6 +130,13 @@ impl Bank {
         }
     }
 
+    /// An account with a limit, and one on another shard.
+    fn balanced_pair(&self, random: &mut Random) -> Pair {
+        let from = random.below(self.limited.len() as u64) as usize;
+        let to = (from + 1 + random.below(self.open.len() as u64 - 1) as usize) % self.open.len();
+        (self.limited[from], pick(&self.open[to], random))
+    }
+
     fn open_pair(&self, random: &mut Random) -> Pair {
         let (from, to) = (random.below(self.open.len() as u64) as usize, random.below(self.open.len() as u64) as usize);
         // Of one half to the other, so that they always differ.

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crest_failpoints::Kinds;
 use crest_ledger::Timestamp;
 use crest_ledger::command::Command;
 use crest_ledger::needs::Needs;
@@ -29,11 +30,11 @@ use crate::audit::AuditJob;
 use crate::checkpointer::CheckpointJob;
 use crate::clock_source::ClockSource;
 use crate::consensus::Consensus;
-use crate::limits;
 use crate::log_writer::LogJob;
 use crate::metrics_of::ShardMetrics;
 use crate::store::Store;
 use crate::store::checkpoint::Checkpoint;
+use crate::{limits, points};
 pub(crate) use in_doubt::{Figures, Overdue, WithPeer};
 
 /// Where an answer goes.
@@ -204,6 +205,7 @@ impl Executor {
                     let _ = self.checkpoints.send(CheckpointJob::Drop(layer));
                 }
                 self.run_audits();
+                points::CHECKPOINT_KNOWN.pass();
                 self.send_to_log(LogJob::TruncateFront(index))?;
             }
             Event::Failed(why) => return Err(why),
@@ -266,6 +268,7 @@ impl Executor {
         self.metrics.group_events.record(events as f64);
         batch.at = self.now();
         self.state.proposed_at = batch.at;
+        points::BEFORE_PROPOSE.pass_each(&Kinds::of(|| apply::names(&batch)));
         let index = self.consensus.propose(batch.pack()).map_err(|e| format!("cannot propose: {e}"))?;
         self.state.proposals.push_back(Proposal { index, term: self.consensus.term(), batch, replies });
         Ok(true)
@@ -300,7 +303,8 @@ impl Executor {
 
     /// Starts a checkpoint when it is time, or when `now` says so and none is being written.
     fn maybe_checkpoint(&mut self, now: bool) -> Ended {
-        let due = self.tables.new_layer().records() >= limits::CHECKPOINT_RECORDS
+        let records = points::VALUE_CHECKPOINT_RECORDS.value().map_or(limits::CHECKPOINT_RECORDS, |n| n as usize);
+        let due = self.tables.new_layer().records() >= records
             || self.tables.loaded_records() >= limits::CHECKPOINT_RECORDS
             || self.state.log_bytes >= limits::CHECKPOINT_LOG_BYTES;
         if self.state.checkpointing || !(due || now) {

@@ -12,7 +12,7 @@ use super::prepare::Attempt;
 use super::round::{Wave, unexpected};
 use crate::error::RouterError;
 use crate::finisher::End;
-use crate::limits;
+use crate::{limits, points};
 
 impl Drive<'_> {
     /// Has the attempts decided. Those that were blocked go to `blocked`, their holds released.
@@ -51,7 +51,9 @@ impl Drive<'_> {
         for (shard, requests) in requests {
             wave.add(shard, Command::Decide(requests));
         }
+        points::BEFORE_DECIDE.pass_async().await;
         let mut answers = self.send(wave).await?;
+        points::DECIDED.pass_async().await;
         let mut again = Vec::new();
         for (shard, attempts) in order {
             let Some(Answer::Decided(decided)) = answers.take(shard) else { return Err(unexpected(shard)) };
@@ -142,7 +144,13 @@ impl Drive<'_> {
             let clock = attempts.iter().map(|a| a.clock).max().unwrap_or_default();
             wave.add(*shard, Command::Recover(true, clock, attempts.iter().map(|a| a.txn).collect()));
         }
+        if !by_decider.is_empty() {
+            points::BEFORE_ABORT.pass_async().await;
+        }
         let mut answers = self.send(wave).await?;
+        if !by_decider.is_empty() {
+            points::ABORTED.pass_async().await;
+        }
         for (shard, attempts) in by_decider {
             let Some(Answer::Outcomes(outcomes)) = answers.take(shard) else { return Err(unexpected(shard)) };
             if outcomes.len() != attempts.len() {

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use crate::error::RouterError;
 use crate::finisher::Finisher;
-use crate::limits;
 use crate::place::{Placed, Spread, Unit};
 use crate::random::Random;
+use crate::{limits, points};
 
 /// What it takes to drive requests.
 #[derive(Clone)]
@@ -66,9 +66,11 @@ impl Driver {
             drive.level(level).await?;
         }
         if drive.tell_first {
+            points::BEFORE_TELLING_FIRST.pass_async().await;
             drive.send(round::Wave::default()).await.map_err(RouterError::after_sending)?;
         }
         self.finisher.finish(std::mem::take(&mut drive.ends));
+        points::BEFORE_ANSWER.pass_async().await;
         Ok(drive.results)
     }
 }
