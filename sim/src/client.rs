@@ -54,6 +54,7 @@ impl Scene {
         let router = random.below(u64::from(self.front.count())) as u32;
         let patience = ms(random.pick(&[200, 3_000, 15_000, 15_000]).unwrap_or(3_000));
         let patience = if *self.healed.borrow() { Duration::from_secs(15) } else { patience };
+        let (by, invoked) = ((router, self.front.deaths(router)), self.world.now());
         let answer = match request {
             Request::Accounts(events) => {
                 self.front.ask(router, patience, |r| async move { r.create_accounts(events.clone()).await }).await
@@ -70,11 +71,25 @@ impl Scene {
         match request {
             Request::Accounts(events) => {
                 let events = events.clone();
-                lock(&self.history.accounts).push(Try { request: number, events, answered, outcome });
+                lock(&self.history.accounts).push(Try {
+                    request: number,
+                    events,
+                    router: by,
+                    invoked,
+                    answered,
+                    outcome,
+                });
             }
             Request::Transfers(events, _) => {
                 let events = events.clone();
-                lock(&self.history.transfers).push(Try { request: number, events, answered, outcome });
+                lock(&self.history.transfers).push(Try {
+                    request: number,
+                    events,
+                    router: by,
+                    invoked,
+                    answered,
+                    outcome,
+                });
             }
         }
         settled
