@@ -38,8 +38,10 @@ pub(super) fn check(truth: &Truth, last: &State, tries: &[Try<Transfer>], reads:
     let mut wrong = cut_chains(truth, tries, reads);
     for read in reads {
         let result = match read {
-            Read::Accounts { invoked, at, .. } => {
-                let missing = before(&acknowledged, *invoked).find(|(_, (_, timestamp))| timestamp > at);
+            Read::Accounts { invoked, ids, at, .. } => {
+                let touches = |t: &Transfer| ids.contains(&t.debit_account_id) || ids.contains(&t.credit_account_id);
+                let missing = before(&acknowledged, *invoked)
+                    .find(|(id, (_, timestamp))| timestamp > at && truth.transfer(**id).is_some_and(touches));
                 missing.map(|missing| format!("a read at {at} is older than {missing:?}"))
             }
             Read::Transfers { invoked, ids, found } => {
