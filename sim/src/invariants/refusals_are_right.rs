@@ -51,7 +51,10 @@ fn is_right(state: &State, event: &Transfer, status: S, at: u64) -> bool {
         S::DebitAccountNotFound => debit.is_none(),
         S::CreditAccountNotFound => credit.is_none(),
         // Who names no account is told by shards that have nothing to do with it, and whose clocks mean nothing for it.
-        S::PendingTransferNotFound => pending.is_none() || event.debit_account_id == 0,
+        // And what was imported later is dated back.
+        S::PendingTransferNotFound => {
+            event.debit_account_id == 0 || pending.is_none_or(|pending| pending.flags.any(F::IMPORTED))
+        }
         S::DebitAccountAlreadyClosed => debit.is_some_and(|a| a.flags.any(A::CLOSED)),
         S::CreditAccountAlreadyClosed => credit.is_some_and(|a| a.flags.any(A::CLOSED)),
         S::ExceedsCredits => {
