@@ -4,12 +4,14 @@
 
 mod codec;
 pub mod query;
+pub mod audit;
 mod verbs;
 
 use crate::command::{Answer, Command};
 use crate::packed::{Reader, Writer};
+pub use audit::ShardAudit;
 use codec::{Packed, pack_list, unpack_list};
-pub use query::{Query, QueryAnswer, ShardAudit, ShardStatus};
+pub use query::{Query, QueryAnswer, ShardStatus};
 
 /// The version of every message and log entry. Another version is refused, never guessed at.
 pub const VERSION: u8 = 1;

@@ -24,7 +24,7 @@ use crate::{levels, limits};
 #[derive(Clone)]
 pub struct Router {
     pub(crate) links: Links,
-    driver: Driver,
+    pub(crate) driver: Driver,
     known: Arc<Known>,
     requests: Arc<Semaphore>,
     events: Arc<Semaphore>,

@@ -5,6 +5,7 @@
 
 mod apply;
 mod reads;
+mod audits;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -112,7 +113,7 @@ pub(crate) struct State {
     /// No later entry may have a time below this: a read at that instant was promised.
     promised: Timestamp,
     parked: VecDeque<reads::Parked>,
-    audits: Vec<(Timestamp, reads::Parked)>,
+    audits: audits::Audits,
     audits_stop: Arc<AtomicBool>,
     /// A request that did not fit the last group.
     left_over: Option<Message>,
@@ -207,7 +208,7 @@ impl Executor {
                 if let Some(layer) = self.store.take_frozen() {
                     let _ = self.checkpoints.send(CheckpointJob::Drop(layer));
                 }
-                self.run_audits();
+                self.run_audits()?;
                 self.send_to_log(LogJob::TruncateFront(index))?;
             }
             Event::Failed(why) => return Err(why),

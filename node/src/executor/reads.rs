@@ -12,18 +12,17 @@ use crest_ledger::records::{Effect, TransferRecord};
 use crest_ledger::wire::{Query, QueryAnswer, Response, ShardStatus};
 use crest_ledger::{Account, AccountFilter, QueryFilter, Timestamp, Transfer, TransferFlags};
 use crest_link::LinkError;
-use crossbeam_channel::TrySendError;
 use tokio::time::Instant;
 
 use super::{Ended, Executor, Reply};
-use crate::audit::AuditJob;
+use crate::audit::Task;
 use crate::limits;
 use crate::store::StoreError;
 
 /// A read that waits.
 pub(super) struct Parked {
     query: Query,
-    reply: Reply,
+    pub(super) reply: Reply,
     since: Instant,
     waits: Waits,
 }
@@ -48,10 +47,11 @@ impl Executor {
             return;
         }
         let named = match &query {
-            Query::Accounts(at, _) | Query::Transfers(at, _) | Query::Audit(at) => *at,
+            Query::Accounts(at, _) | Query::Transfers(at, _) | Query::Audit(_, at) | Query::AuditRecords(at, _) => *at,
             Query::AccountTransfers(at, _) | Query::AccountBalances(at, _) => *at,
             Query::QueryAccounts(at, _) | Query::QueryTransfers(at, _) => *at,
             Query::Status | Query::Clock | Query::Pending(_) | Query::KnownAccounts(_) => 0,
+            Query::AuditProgress(_) | Query::AuditBuckets(_) | Query::AuditHalves(_) => 0,
         };
         if let Some(why) = self.too_far_ahead(named) {
             let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
@@ -59,6 +59,7 @@ impl Executor {
         }
         let waits = match &query {
             Query::Status | Query::Pending(_) | Query::KnownAccounts(_) => Waits::Nothing,
+            Query::AuditProgress(_) | Query::AuditBuckets(_) | Query::AuditHalves(_) => Waits::Nothing,
             _ if named == 0 => Waits::HoldsUntil(self.tables.now()),
             _ => Waits::Instant { at: named, barrier: self.consensus.last_index() },
         };
@@ -99,8 +100,11 @@ impl Executor {
     }
 
     fn answer(&mut self, parked: Parked, at: Timestamp) -> Ended {
-        if let Query::Audit(_) = parked.query {
-            return self.start_audit(parked, at);
+        match parked.query {
+            Query::Audit(number, _) => return self.start_audit(parked, number, at),
+            Query::AuditBuckets(query) => return self.queue_audit(Task::Buckets(query), parked.reply),
+            Query::AuditHalves(query) => return self.queue_audit(Task::Halves(query), parked.reply),
+            _ => {}
         }
         let answer = self.read(&parked.query, at).map_err(|e| e.to_string())?;
         let _ = parked.reply.send(Ok(Response::Query(answer)));
@@ -137,7 +141,11 @@ impl Executor {
                 let (rows, next) = self.query_transfers(filter, at)?;
                 QueryAnswer::Transfers(rows, next)
             }
-            Query::Audit(_) => unreachable!("an audit has a thread of its own"),
+            Query::AuditProgress(number) => QueryAnswer::AuditProgress(self.audit_progress(*number)),
+            Query::AuditRecords(_, times) => QueryAnswer::AuditHalves(self.audit_records(times, at)?),
+            Query::Audit(..) | Query::AuditBuckets(_) | Query::AuditHalves(_) => {
+                unreachable!("an audit has a thread of its own")
+            }
         })
     }
 
@@ -222,7 +230,7 @@ impl Executor {
     }
 
     /// The records at these instants, in the order asked; those that are not there are left out.
-    fn records_at(&self, times: &[Timestamp]) -> Result<Vec<TransferRecord>, StoreError> {
+    pub(super) fn records_at(&self, times: &[Timestamp]) -> Result<Vec<TransferRecord>, StoreError> {
         let new = self.tables.new_layer();
         let cold: Vec<Timestamp> = times.iter().copied().filter(|t| !new.transfers.contains_key(t)).collect();
         let mut found = std::collections::HashMap::new();
@@ -360,32 +368,5 @@ impl Paging {
     /// Where the next page goes on, when this one was not the last.
     fn cursor(&self) -> Option<Timestamp> {
         if self.ended { None } else { self.last }
-    }
-}
-
-impl Executor {
-    /// An audit reads a snapshot of the store, so that payments go on. First the store has to have everything: a checkpoint
-    /// is written, and the snapshot is taken at its end.
-    fn start_audit(&mut self, parked: Parked, at: Timestamp) -> Ended {
-        if self.state.checkpointing {
-            self.state.parked.push_back(parked);
-            return Ok(());
-        }
-        self.maybe_checkpoint(true)?;
-        self.state.audits.push((at, parked));
-        Ok(())
-    }
-
-    /// Starts the audits that waited for the checkpoint which was just written.
-    pub(super) fn run_audits(&mut self) {
-        for (at, parked) in std::mem::take(&mut self.state.audits) {
-            let (shard, map, rows) = (self.shard, self.map.clone(), self.store.rows());
-            let stopping = self.state.audits_stop.clone();
-            let job = AuditJob { shard, map, rows, at, reply: parked.reply, stopping };
-            if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.audits.try_send(job) {
-                let why = format!("{} audits wait already", limits::AUDITS_MAX);
-                let _ = job.reply.send(Err(LinkError::Refused { shard, why }));
-            }
-        }
     }
 }

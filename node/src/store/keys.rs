@@ -76,6 +76,24 @@ pub(crate) fn timestamp_of(key: &[u8]) -> Option<Timestamp> {
     Some(u64::from_be_bytes(*key.last_chunk()?))
 }
 
+/// The slot and id of a key of `ACCOUNT`.
+pub(crate) fn account_of(key: &[u8]) -> Option<(u16, u128)> {
+    let (slot, id) = key.strip_prefix(&[ACCOUNT])?.split_first_chunk()?;
+    Some((u16::from_be_bytes(*slot), u128::from_be_bytes(id.try_into().ok()?)))
+}
+
+/// The slot, account and timestamp of a key of `HISTORY`.
+pub(crate) fn history_of(key: &[u8]) -> Option<((u16, u128), Timestamp)> {
+    let (slot, rest) = key.strip_prefix(&[HISTORY])?.split_first_chunk()?;
+    let (id, at) = rest.split_first_chunk()?;
+    Some(((u16::from_be_bytes(*slot), u128::from_be_bytes(*id)), u64::from_be_bytes(at.try_into().ok()?)))
+}
+
+/// The id of a key of `TRANSFER_ID`.
+pub(crate) fn transfer_id_of(key: &[u8]) -> Option<u128> {
+    Some(u128::from_be_bytes(key.strip_prefix(&[TRANSFER_ID])?.try_into().ok()?))
+}
+
 /// The timestamp and id of a key of `EXPIRY`.
 pub(crate) fn expiry_of(key: &[u8]) -> Option<(Timestamp, u128)> {
     let (at, id) = key.strip_prefix(&[EXPIRY])?.split_first_chunk()?;
@@ -110,6 +128,10 @@ mod tests {
     #[test]
     fn keys_tell_what_they_were_made_of() {
         assert_eq!(timestamp_of(&history(7, 99)), Some(99));
+        assert_eq!(account_of(&account(7)), Some((slot_of(7), 7)));
+        assert_eq!(history_of(&history(7, 99)), Some(((slot_of(7), 7), 99)));
+        assert_eq!(transfer_id_of(&transfer_id(7)), Some(7));
+        assert_eq!((account_of(&history(7, 9)), transfer_id_of(&[TRANSFER_ID, 1])), (None, None));
         assert_eq!(expiry_of(&expiry(99, 5)), Some((99, 5)));
         let id = TxnId { first_id: 2, attempt: 3 };
         assert_eq!(txn_of(&txn(OUTBOX, &id)), Some(id));

@@ -12,6 +12,7 @@ mod account;
 mod cursor;
 mod error;
 mod filter;
+mod finding;
 mod number;
 mod result;
 mod transfer;
@@ -20,6 +21,7 @@ pub use account::{account_from, account_to, accounts_from, balance_from, balance
 pub use cursor::cursor_after;
 pub use error::FieldError;
 pub use filter::{account_filter_from, query_filter_from};
+pub use finding::{finding_from, finding_to};
 pub use number::{id_to, ids_from, ids_to, number_from, number_to};
 pub use result::{account_result_from, account_result_to, transfer_result_from, transfer_result_to};
 pub use transfer::{transfer_from, transfer_to, transfers_from};
