@@ -128,9 +128,11 @@ fn text(audit: &v1::AuditResponse, scale: u8) -> String {
     let verdict = if audit.holds { "HOLDS: no money was lost or made" } else { "DOES NOT HOLD" };
     let mut text = format!("{verdict}, at {}\n", format_time(audit.timestamp));
     // Writing to a String cannot fail.
+    let damaged = v1::AuditFindingKind::StoreDamaged;
+    let part = if audit.findings.iter().any(|f| f.kind() == damaged) { ", without what could not be read" } else { "" };
     let _ = writeln!(
         text,
-        "{} accounts, {} transfers, of which {} between shards",
+        "{} accounts, {} transfers, of which {} between shards{part}",
         audit.accounts, audit.transfers, audit.cross_shard_transfers
     );
     let mut table =

@@ -118,7 +118,12 @@ impl Sentence<'_> {
                 f.field.name(),
                 self.stored(),
                 self.expected(),
-                if f.field.is_money() { format!(", {}", self.difference()) } else { String::new() }
+                match f.difference().filter(|_| f.field.is_money()) {
+                    Some((more, by)) => {
+                        format!(", {} {} here", self.words.amount(by), if more { "more" } else { "less" })
+                    }
+                    None => String::new(),
+                }
             ),
             FindingKind::TransferTwice => {
                 format!("{transfer} is recorded a second time, at {}", self.words.time(f.other_timestamp))
@@ -273,6 +278,9 @@ impl Sentence<'_> {
     fn number(&self, n: Option<u128>) -> String {
         match n {
             None => "nothing".to_owned(),
+            Some(n) if self.finding.field.is_money() && self.is_below_zero(n) => {
+                format!("-{}", self.words.amount(n.wrapping_neg()))
+            }
             Some(n) if self.finding.field.is_money() => self.words.amount(n),
             Some(n)
                 if matches!(self.finding.field, Field::DebitAccountId | Field::CreditAccountId | Field::PendingId) =>
@@ -281,6 +289,14 @@ impl Sentence<'_> {
             }
             Some(n) => n.to_string(),
         }
+    }
+
+    /// What damaged records come to may be below zero, and what a transfer moved always may: it is then near 2^128. No
+    /// balance is that far from what it should be.
+    fn is_below_zero(&self, n: u128) -> bool {
+        let f = self.finding;
+        let far = f.stored.max(f.expected).unwrap_or(0) - f.stored.min(f.expected).unwrap_or(0) > u128::MAX >> 1;
+        n > u128::MAX >> 1 && (far || f.kind == FindingKind::RecordDiffers)
     }
 
     fn difference(&self) -> String {
@@ -333,6 +349,16 @@ mod tests {
             let named = text.contains("1001") || text.contains("77") || text.contains("105") || text.contains("so");
             assert!(named && !text.contains('\n') && !text.contains("  "), "{kind:?}: {text}");
         }
+    }
+
+    #[test]
+    fn what_is_below_zero_is_told_so() {
+        let minus = |n: u128| n.wrapping_neg();
+        let finding = Finding::new(FindingKind::BalanceDiffers).account(8).differs(Field::DebitsPending, 3, minus(4));
+        assert_eq!(finding.to_string(), "account 8: debits_pending is 3, but its transfers come to -4: 7 too much");
+        let large =
+            Finding::new(FindingKind::BalanceDiffers).account(8).differs(Field::DebitsPosted, minus(3), minus(4));
+        assert!(large.to_string().contains(&format!("come to {}: 1 too much", minus(4))), "{large}");
     }
 
     #[test]

@@ -97,7 +97,13 @@ fn damaged(shard: u32, why: String, counters: &Counters) -> ShardAudit {
 /// Starts the thread that audits. It ends when the returned sender is dropped.
 pub(crate) fn start(shard: u32) -> std::io::Result<(Sender<AuditJob>, JoinHandle<()>)> {
     let (jobs, todo): (Sender<AuditJob>, Receiver<AuditJob>) = bounded(limits::AUDITS_MAX);
-    let work = move || todo.into_iter().for_each(AuditJob::run);
+    let work = move || {
+        // Of this thread: Linux gives every thread a nice value of its own. An audit that is not so polite is still right.
+        if let Err(why) = rustix::process::setpriority_process(None, limits::AUDIT_NICE) {
+            tracing::warn!(shard, %why, "audits take their full share of the processors");
+        }
+        todo.into_iter().for_each(AuditJob::run);
+    };
     let thread = std::thread::Builder::new().name(format!("audit-{shard}")).spawn(work)?;
     Ok((jobs, thread))
 }

@@ -299,14 +299,21 @@ impl Whole<'_> {
                         let balances = row.as_ref().map(accounts::balances_of);
                         run.rows = run.rows.wrapping_sub(row_sum(at, balances.as_ref()));
                     }
-                    None => {
-                        let finding = Finding::new(FindingKind::AccountMissing).account(whose.1);
-                        self.findings.push(Finding { timestamp: at, ..finding });
-                    }
+                    None => self.without_account(whose.1, at)?,
                 }
             }
             Ok(())
         })
+    }
+
+    /// A row of the history of an account that is not there. Its record tells of that, when there is one.
+    fn without_account(&mut self, account_id: u128, at: Timestamp) -> Outcome {
+        let record = self.scan.records(&[at])?.pop().flatten().map(|record| record.transfer);
+        if record.is_none_or(|t| t.debit_account_id != account_id && t.credit_account_id != account_id) {
+            let finding = Finding::new(FindingKind::HistoryWithoutRecord).account(account_id);
+            self.findings.push(Finding { timestamp: at, ..finding });
+        }
+        Ok(())
     }
 
     pub(super) fn unreadable(&mut self, what: &str, key: &[u8]) {

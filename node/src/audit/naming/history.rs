@@ -94,6 +94,8 @@ struct Chain {
     doubt: Option<Doubt>,
     last: Option<Balances>,
     lacks: VecDeque<Lack>,
+    /// What records without a row did since the last row.
+    lacking: Balances,
     complete: bool,
 }
 
@@ -109,20 +111,15 @@ impl Chain {
         let zero = [0; 4];
         let complete = lacks.len() < LACKS_MAX;
         let lacks = lacks.iter().copied().collect();
-        Self { account_id, running: zero, offset: zero, doubt: None, last: None, lacks, complete }
-    }
-
-    fn advance(&mut self, effect: &Effect) {
-        for (i, sum) in self.running.iter_mut().enumerate() {
-            *sum = sum.wrapping_add(effect.added[i]).wrapping_sub(effect.taken[i]);
-        }
+        Self { account_id, running: zero, offset: zero, doubt: None, last: None, lacks, lacking: zero, complete }
     }
 
     /// Adds what records did whose rows are missing before `at`.
     fn catch_up(&mut self, at: Timestamp) {
         while let Some((_, effect)) = self.lacks.front().copied().filter(|(lack, _)| *lack < at) {
             self.lacks.pop_front();
-            self.advance(&effect);
+            self.running = after(&self.running, &effect);
+            self.lacking = after(&self.lacking, &effect);
         }
     }
 
@@ -139,11 +136,11 @@ impl Chain {
     /// A row and its record.
     fn row(&mut self, t: &Transfer, effect: &Effect, row: Option<Balances>) -> impl Iterator<Item = Finding> + use<> {
         self.catch_up(t.timestamp);
-        self.advance(effect);
+        self.running = after(&self.running, effect);
         // The snapshot of an imported transfer shows what had expired before it came: it is looked at elsewhere.
         let row = row.filter(|_| self.complete && !t.flags.any(TransferFlags::IMPORTED));
         let Some(row) = row else { return Vec::new().into_iter() };
-        let offset = minus(&row, &self.running);
+        let offset = self.offset_of(&row);
         let found = self.settle(&offset);
         if offset != self.offset {
             self.doubt = Some(Doubt { transfer: *t, effect: *effect, row, offset });
@@ -155,8 +152,23 @@ impl Chain {
     /// The end, where the account's own balances are what the next snapshot would be.
     fn end(&mut self, stored: &Balances) -> impl Iterator<Item = Finding> + use<> {
         self.catch_up(Timestamp::MAX);
-        let offset = minus(stored, &self.running);
+        let offset = self.offset_of(stored);
         self.settle(&offset).into_iter()
+    }
+
+    /// What a snapshot is above the records. A record without a row may have lost it, or be one that never was: then the
+    /// snapshots go on without it, and so does this.
+    fn offset_of(&mut self, snapshot: &Balances) -> Balances {
+        let lacking = std::mem::replace(&mut self.lacking, [0; 4]);
+        let known =
+            |offset: &Balances| *offset == self.offset || self.doubt.as_ref().is_some_and(|d| d.offset == *offset);
+        let without = minus(&self.running, &lacking);
+        let (with, without_them) = (minus(snapshot, &self.running), minus(snapshot, &without));
+        if known(&with) || !known(&without_them) {
+            return with;
+        }
+        self.running = without;
+        without_them
     }
 
     /// Settles a doubt: `offset` is what the next snapshot is above the records.
@@ -180,6 +192,11 @@ impl Chain {
         };
         differing.map(finding).collect()
     }
+}
+
+/// Balances after a record.
+fn after(balances: &Balances, effect: &Effect) -> Balances {
+    std::array::from_fn(|i| balances[i].wrapping_add(effect.added[i]).wrapping_sub(effect.taken[i]))
 }
 
 fn minus(a: &Balances, b: &Balances) -> Balances {

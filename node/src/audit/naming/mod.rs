@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crest_ledger::Timestamp;
 use crest_ledger::finding::{CAUSES_MAX, Field, Finding, FindingKind};
 use crest_ledger::records::{Effect, IdEntry};
-use crest_ledger::{Account, TransferFlags};
+use crest_ledger::{Account, Transfer};
 
 use super::scan::{Outcome, record_of, resolves, whole};
 use super::whole::{Suspect, Whole};
@@ -96,17 +96,14 @@ impl Suspects {
         Self { list, by_id, lacks, partners }
     }
 
-    /// Notes a transfer between two accounts that differ by the same amount.
-    fn cause(&mut self, t: &crest_ledger::Transfer) {
-        for (id, other, fields) in [
-            (t.debit_account_id, t.credit_account_id, [Field::DebitsPending, Field::DebitsPosted]),
-            (t.credit_account_id, t.debit_account_id, [Field::CreditsPending, Field::CreditsPosted]),
-        ] {
-            for field in fields {
-                let partner = self.partners.get_mut(&(id, field as u8)).filter(|(partner, _)| *partner == other);
-                if let Some((_, causes)) = partner.filter(|(_, causes)| causes.len() < CAUSES_MAX) {
-                    causes.push((t.id, t.timestamp));
-                }
+    /// Notes a transfer that touched an account and another one which differs by the same amount.
+    fn cause(&mut self, t: &Transfer, id: u128, effect: &Effect) {
+        let other = if id == t.debit_account_id { t.credit_account_id } else { t.debit_account_id };
+        let fields = Field::BALANCES.into_iter().enumerate();
+        for (_, field) in fields.filter(|(i, _)| effect.added[*i] != effect.taken[*i]) {
+            let partner = self.partners.get_mut(&(id, field as u8)).filter(|(partner, _)| *partner == other);
+            if let Some((_, causes)) = partner.filter(|(_, causes)| causes.len() < CAUSES_MAX) {
+                causes.push((t.id, t.timestamp));
             }
         }
     }
@@ -122,19 +119,16 @@ fn records(audit: &mut Whole<'_>, items: &mut Items, suspects: &mut Suspects) ->
             let t = &record.transfer;
             items.record(record);
             let sides = [(record.sides.debit(), t.debit_account_id), (record.sides.credit(), t.credit_account_id)];
-            let mut touched = false;
             for (_, id) in sides.into_iter().filter(|(here, _)| *here) {
                 let Some(suspect) = suspects.by_id.get(&id).copied() else { continue };
-                touched = true;
+                let pending = resolves(t).then(|| pending.unwrap_or(*t));
+                let effect = Effect::of(t, pending.as_ref(), id);
+                suspects.cause(t, id, &effect);
                 if suspects.list[suspect].rows_differ && scan.get(&keys::history(id, t.timestamp))?.is_none() {
-                    let pending = resolves(t).then(|| pending.unwrap_or(*t));
-                    suspects.lacks[suspect].push((t.timestamp, Effect::of(t, pending.as_ref(), id)));
+                    suspects.lacks[suspect].push((t.timestamp, effect));
                     suspects.lacks[suspect].truncate(history::LACKS_MAX);
                     audit.findings.push(Finding::new(FindingKind::HistoryMissing).of(t).account(id));
                 }
-            }
-            if touched && !t.flags.any(TransferFlags::EXPIRY) {
-                suspects.cause(t);
             }
         }
         Ok(())
