@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test build install rocksdb format-check lint docs-check tests verify bench deny install-deny clean-rocksdb
+.PHONY: help demo test build install rocksdb format-check lint docs-check tests model verify bench crash-soak sim sim-seeds sim-soak sim-mutants deny install-deny clean-rocksdb
 
 export ROCKSDB_STATIC := 1
 # Two commands, not `export X="$$(...)"`: that one's exit code is export's, and a failed archive would go unnoticed.
@@ -43,8 +43,30 @@ docs-check: ## rustdoc, private items too, warnings denied
 tests: ## all test suites
 	@$(WITH_ROCKSDB) tools/run-tests.sh
 
+model: ## every state of the two-phase commit's model, at its larger size (minutes)
+	@cargo run --locked --quiet -p crest-protocol --example explore -- --size large --threads 2
+
+# Counts up over several runs, in target/crash-tally, until so many processes were killed; MINUTES=30 ends a run sooner.
+KILLS ?= 500
+crash-soak: install ## kill processes at random and at named points until KILLS=500 have died, or for MINUTES=…
+	@$(WITH_ROCKSDB) CREST_TALLY=$(CURDIR)/target/crash-tally CREST_CRASH_KILLS=$(KILLS) \
+	  CREST_CRASH_MINUTES=$(MINUTES) cargo test --locked -p crest --test crash whatever -- --nocapture
+
 bench: build ## the figures of docs/BENCHMARKS.md, some five minutes
 	@tools/bench.py
+
+sim: ## simulate one seed, and say what happened: make sim SEED=42 (PRINT=1 prints every event)
+	@[ -n "$(SEED)" ] || { echo "which one? make sim SEED=42" >&2; exit 2; }
+	@$(WITH_ROCKSDB) cargo run --locked --quiet -p crest-sim -- --seed "$(SEED)" $(if $(PRINT),--print)
+
+sim-seeds: ## simulate many seeds: make sim-seeds SEEDS=10000 FROM=1
+	@$(WITH_ROCKSDB) cargo run --locked --quiet -p crest-sim -- --seeds "$(or $(SEEDS),10000)" --from "$(or $(FROM),1)"
+
+sim-soak: ## simulate seed after seed until it is stopped: make sim-soak FROM=1
+	@$(WITH_ROCKSDB) cargo run --locked --quiet -p crest-sim -- --soak --from "$(or $(FROM),1)"
+
+sim-mutants: ## break the code on purpose, and see the simulation find it: make sim-mutants ONLY=no-tombstone
+	@$(WITH_ROCKSDB) tools/sim-mutants.sh $(ONLY)
 
 deny: ## licences, bans and sources of all dependencies (needs cargo-deny: make install-deny)
 	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: make install-deny" >&2; exit 1; }

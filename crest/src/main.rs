@@ -36,6 +36,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let _armed = crest_failpoints::arm();
     let command = Cli::parse().command;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(command)));

@@ -1,7 +1,6 @@
 //! `crest audit` on real processes: a ledger that is well holds while payments flow, and whatever is changed in the files of
 //! a shard by hand is found, with account, shard, transfer and amounts.
 
-#[allow(dead_code, unused_imports, reason = "each test takes what it needs")]
 mod payments;
 mod processes;
 

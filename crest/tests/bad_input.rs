@@ -1,5 +1,5 @@
 //! Whatever is wrong in a flag, a file, a folder or the way to a shard is refused with its place. For requests, see
-//! `bad_requests.rs`.
+//! `bad_requests.rs`; for damaged data and failing disks, `bad_disk.rs`.
 
 mod processes;
 mod requests;
@@ -105,31 +105,6 @@ async fn a_data_folder_is_opened_once_and_only_as_what_it_is() {
     let dev = ["dev", "--data-dir", text(&file), "--listen", ANY, "--metrics", "off"];
     refused(&dev, FAILED, &[text(&file), "cannot make the data folder"]);
     files.node(0).stop();
-}
-
-#[tokio::test]
-async fn a_log_that_is_damaged_in_the_middle_is_refused_and_not_cut() {
-    let data = folder();
-    let mut server = Server::dev(1, data.path());
-    let mut sender = Sender::with_accounts(&server).await;
-    for _ in 0..20 {
-        sender.pays().await;
-    }
-    server.kill();
-    let segment = data.path().join("shard-0/log/segment-00000000000000000001.log");
-    let whole = std::fs::read(&segment).expect("the log is there");
-    // Behind the header of 4 KiB is the first entry, which is one of many.
-    let mut damaged = whole.clone();
-    damaged[4_096 + 70] ^= 1;
-    std::fs::write(&segment, &damaged).expect("it can be written");
-    let dev = ["dev", "--shards", "1", "--data-dir", text(data.path()), "--listen", ANY, "--metrics", "off"];
-    let words = ["shard 0", text(&segment), "is damaged at offset 4096", "valid ones follow", "restore"];
-    refused(&dev, FAILED, &words);
-    assert!(std::fs::read(&segment).is_ok_and(|now| now == damaged), "what is damaged is left for the operator");
-    // The same bytes, whole again, are the same ledger again.
-    std::fs::write(&segment, &whole).expect("it can be written");
-    let server = Server::dev(1, data.path());
-    assert_eq!(sender.paid_at(&server).await, 20);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Processes die with `kill -9` while payments flow: nothing that was acknowledged is lost, nothing moves twice, and what
 //! was left half-way ends by itself.
 //!
-//! `CREST_SEED` repeats a run's choices, `CREST_CRASH_ROUNDS` makes it longer.
+//! `CREST_SEED` repeats a run's choices, and `CREST_CRASH_ROUNDS` makes the first two tests longer. The last one goes on until
+//! `CREST_CRASH_KILLS` processes were killed, or until `CREST_CRASH_MINUTES` are over (`make crash-soak`); `CREST_TALLY` names
+//! a file that counts what happened, over several runs. `CREST_KEEP=1` keeps the folder of a cluster that failed.
 
+mod kills;
 mod payments;
 mod processes;
 
@@ -13,6 +16,7 @@ use std::time::{Duration, Instant};
 use crest_conformance::random::Random;
 use crest_ledger::limits::HOLD_DEADLINE_NS;
 use crest_proto::v1;
+use kills::{Game, Tally};
 use payments::{Bank, Client, Load, check_everything, settle, watch_the_sums};
 use processes::{ClusterFiles, Server, folder, free_addresses, is_quiet, status_until};
 use tokio::sync::watch;
@@ -53,7 +57,7 @@ async fn a_killed_process_loses_and_makes_no_money() {
     let mut clients = clients(&bank, &mut random);
     let mut server = Server::dev(4, data.path());
     bank.open(&mut server.ledger()).await;
-    for round in 0..rounds(6) {
+    for round in 0..rounds(4) {
         let (stop, stopped) = watch::channel(false);
         let (reader_of, router) = (bank.clone(), server.ledger());
         let reader = tokio::spawn(async move { watch_the_sums(&reader_of, router, stopped).await });
@@ -154,7 +158,7 @@ async fn a_node_or_a_router_that_dies_or_hangs_leaves_nothing_in_doubt() {
     let mut cluster = Cluster::start();
     let ways = [cluster.router.ledger(), cluster.other.ledger()];
     bank.open(&mut cluster.other.ledger()).await;
-    for round in 0..rounds(6) {
+    for round in 0..rounds(3) {
         let fault = FAULTS[round as usize % FAULTS.len()];
         let (stop, stopped) = watch::channel(false);
         let (reader_of, way) = (bank.clone(), cluster.other.ledger());
@@ -179,4 +183,37 @@ async fn a_node_or_a_router_that_dies_or_hangs_leaves_nothing_in_doubt() {
     cluster.router.stop();
     cluster.other.stop();
     cluster.nodes.into_iter().for_each(Server::stop);
+}
+
+/// Rounds on one cluster; then a new one begins, since every round looks at everything that was ever paid on it.
+const ROUNDS_A_CLUSTER: u64 = 12;
+/// Kills when nothing else is asked for.
+const KILLS: u64 = 25;
+
+fn number_of(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_dies_or_hangs_no_money_is_lost_and_nothing_stays_in_doubt() {
+    let test = "whatever_dies_or_hangs_no_money_is_lost_and_nothing_stays_in_doubt";
+    let minutes = number_of("CREST_CRASH_MINUTES");
+    let kills = number_of("CREST_CRASH_KILLS").unwrap_or(if minutes.is_some() { u64::MAX } else { KILLS });
+    let tally = Arc::new(Tally::of_all_runs());
+    let begun = Instant::now();
+    let done = || tally.kills() >= kills || minutes.is_some_and(|n| begun.elapsed() > Duration::from_secs(60 * n));
+    let mut seed = seed(test);
+    while !done() {
+        let mut game = Game::start(seed, tally.clone()).await;
+        for round in 0..ROUNDS_A_CLUSTER {
+            if !done() {
+                game.round(round).await;
+            }
+        }
+        game.stop();
+        // Each cluster's choices follow from a seed of its own, so that one alone can be repeated.
+        seed = Random::new(seed).number() % 1_000_000_000;
+        println!("the next cluster: CREST_SEED={seed}");
+    }
+    println!("{tally}");
 }

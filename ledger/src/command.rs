@@ -6,6 +6,7 @@ use crate::tables::Tables;
 use crate::txn::{Decided, EventResult, Outcome, ShardId, Step, TxnId, Vote};
 use crate::verbs;
 pub use crate::verbs::decide::DecideRequest;
+pub use crate::verbs::resolve::{ResolveRequest, Resolved};
 
 /// A prepare of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub enum Command {
     Expire(Vec<u128>),
     /// Remember that these transfer ids failed with a transient status.
     Burn(Vec<u128>),
+    /// [`verbs::resolve`].
+    Resolve(ResolveRequest),
 }
 
 /// The answer to a command.
@@ -49,10 +52,13 @@ pub enum Answer {
     Votes(Vec<Vote>),
     /// To `Decide`: one for each transaction.
     Decided(Vec<Decided>),
-    /// To `Recover`: one for each attempt.
+    /// To `Recover`: one for each attempt, as [`verbs::recover::recover_all`] says.
     Outcomes(Vec<Option<Outcome>>),
-    /// To `Finish`: one for each transaction, false when it has to be sent again later.
+    /// To `Finish`: one for each transaction, false when it has to be sent again later. To `Burn`: one for each id, false
+    /// when it is not remembered as failed, since it has succeeded.
     Finished(Vec<bool>),
+    /// To `Resolve`.
+    Resolved(Resolved),
     /// To all others.
     Done,
 }
@@ -73,7 +79,8 @@ impl Command {
                 for r in requests {
                     needs.expiry(tables, &r.txn);
                     needs.steps(tables, &r.steps);
-                    if !r.refusals.is_empty() {
+                    // The failed ids of a chain are remembered here, whichever shards its events are on.
+                    if r.events.len() > 1 || !r.refusals.is_empty() {
                         r.events.iter().for_each(|(id, _)| needs.burn(tables, *id));
                     }
                 }
@@ -81,6 +88,7 @@ impl Command {
             Self::Finish(ends) => ends.iter().for_each(|(txn, outcome)| needs.finish(tables, txn, outcome)),
             Self::Expire(due) => needs.expire(tables, due),
             Self::Burn(ids) => ids.iter().for_each(|id| needs.burn(tables, *id)),
+            Self::Resolve(request) => needs.resolve(tables, request),
             Self::Acknowledge(..) | Self::Recover(..) => {}
         }
     }
@@ -110,16 +118,16 @@ impl Command {
             }
             Self::Recover(abort, asked_at, txns) => {
                 tables.observe(asked_at);
-                Answer::Outcomes(txns.iter().map(|txn| verbs::recover::recover(tables, txn, abort)).collect())
+                Answer::Outcomes(verbs::recover::recover_all(tables, &txns, abort))
             }
             Self::Expire(due) => {
                 verbs::expire::expire(tables, &due);
                 Answer::Done
             }
             Self::Burn(ids) => {
-                ids.into_iter().for_each(|id| verbs::burn(tables, id));
-                Answer::Done
+                Answer::Finished(ids.into_iter().map(|id| verbs::burn_unless_done(tables, id)).collect())
             }
+            Self::Resolve(request) => Answer::Resolved(verbs::resolve::resolve(tables, request)),
         }
     }
 
@@ -135,6 +143,7 @@ impl Command {
             Self::Decide(requests) => requests.iter().map(|r| r.clock.max(r.prepared_at)).max().unwrap_or(0),
             Self::Finish(ends) => ends.iter().map(|(_, outcome)| of(outcome)).max().unwrap_or(0),
             Self::Recover(_, at, _) => *at,
+            Self::Resolve(request) => request.asked_at,
             _ => 0,
         }
     }
@@ -160,6 +169,7 @@ impl Command {
             Self::Recover(..) => "recover",
             Self::Expire(_) => "expire",
             Self::Burn(_) => "burn",
+            Self::Resolve(_) => "resolve",
         }
     }
 
@@ -173,6 +183,7 @@ impl Command {
             Self::Acknowledge(_, v) | Self::Recover(_, _, v) => v.len(),
             Self::Expire(v) => v.len(),
             Self::Burn(v) => v.len(),
+            Self::Resolve(_) => 1,
         }
     }
 }

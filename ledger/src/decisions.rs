@@ -1,6 +1,7 @@
 //! What a decider remembers: its outbox of decisions and its abort tombstones.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::clock::Timestamp;
 use crate::limits::DECIDE_WINDOW_NS;
@@ -30,6 +31,7 @@ pub struct Tombstone {
 #[derive(Clone, Debug, Default)]
 pub struct Decisions {
     outbox: BTreeMap<TxnId, Decision>,
+    outbox_by_time: BTreeSet<(Timestamp, TxnId)>,
     tombstones: BTreeMap<TxnId, Tombstone>,
     tombstones_by_time: BTreeSet<(Timestamp, TxnId)>,
 }
@@ -50,6 +52,16 @@ impl Decisions {
         self.outbox.iter()
     }
 
+    /// The decisions of the outbox behind `after`, oldest first.
+    pub fn oldest_first(&self, after: (Timestamp, TxnId)) -> impl Iterator<Item = (Timestamp, TxnId)> {
+        self.outbox_by_time.range((Bound::Excluded(after), Bound::Unbounded)).copied()
+    }
+
+    /// When the oldest decision of the outbox was taken.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.outbox_by_time.first().map(|(at, _)| *at)
+    }
+
     /// How many decisions wait for an acknowledgement.
     pub fn outbox_len(&self) -> usize {
         self.outbox.len()
@@ -57,7 +69,12 @@ impl Decisions {
 
     /// Puts a decision into the outbox.
     pub fn record(&mut self, txn: TxnId, decision: Decision) {
-        self.outbox.insert(txn, decision);
+        self.outbox_by_time.insert((decision.decided_at, txn));
+        if let Some(before) = self.outbox.insert(txn, decision)
+            && before.decided_at != self.outbox[&txn].decided_at
+        {
+            self.outbox_by_time.remove(&(before.decided_at, txn));
+        }
     }
 
     /// Notes that `shard` has finished. Returns the decision when somebody is still waited for.
@@ -65,6 +82,8 @@ impl Decisions {
         let decision = self.outbox.get_mut(txn)?;
         decision.waiting_for.retain(|s| *s != shard);
         if decision.waiting_for.is_empty() {
+            let decided_at = decision.decided_at;
+            self.outbox_by_time.remove(&(decided_at, *txn));
             self.outbox.remove(txn);
             return None;
         }
@@ -78,14 +97,16 @@ impl Decisions {
         }
     }
 
-    /// Takes out one tombstone that is older than the decide window: a late decide is refused for its age by then.
-    pub fn take_outdated(&mut self, now: Timestamp) -> Option<(Timestamp, TxnId)> {
+    /// Takes out one tombstone that is older than two decide windows. By then a late decide is refused for its age: its votes
+    /// are at most one window younger than the tombstone, since no router waits longer for a vote, and it may come one window
+    /// after them.
+    pub fn take_outdated(&mut self, now: Timestamp) -> Option<TxnId> {
         let &(at, txn) = self.tombstones_by_time.first()?;
         if at.saturating_add(2 * DECIDE_WINDOW_NS) > now {
             return None;
         }
         self.tombstones_by_time.pop_first();
         self.tombstones.remove(&txn);
-        Some((at, txn))
+        Some(txn)
     }
 }

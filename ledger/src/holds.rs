@@ -4,7 +4,8 @@
 //! is reserved stands beside the account, not in its pending columns: those are for pending transfers that clients made,
 //! and a reader never sees a transfer that may still be aborted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::clock::Timestamp;
 use crate::tables::Map;
@@ -15,7 +16,7 @@ use crate::txn::{Event, ShardId, Step, TxnId};
 pub struct HeldAccount {
     /// Whose.
     pub account_id: u128,
-    /// Nothing else may touch the account meanwhile: the transfer closes or reopens it.
+    /// Nothing else may touch the account meanwhile: the transfer closes, reopens or balances it.
     pub exclusive: bool,
     /// The most by which committing moves `debits_pending + debits_posted − credits_posted` up, on the way.
     pub debit_need: u128,
@@ -108,7 +109,8 @@ pub struct Hold {
 #[derive(Clone, Debug, Default)]
 pub struct Holds {
     open: BTreeMap<TxnId, Hold>,
-    by_time: BTreeSet<(Timestamp, TxnId)>,
+    /// By the time of the prepare, with the decider: recovery walks over many that it leaves alone.
+    by_time: BTreeMap<(Timestamp, TxnId), ShardId>,
     by_event: Map<u128, TxnId>,
     totals: Map<u128, HeldTotals>,
     /// Pending transfers whose fate an open hold on the payer's side would decide.
@@ -132,14 +134,15 @@ impl Holds {
         self.open.get(txn)
     }
 
-    /// All of them, oldest first.
-    pub fn oldest_first(&self) -> impl Iterator<Item = &Hold> {
-        self.by_time.iter().map(|(_, txn)| &self.open[txn])
+    /// Those behind `after`, oldest first: when each was prepared, the attempt, and who decides.
+    pub fn oldest_first(&self, after: (Timestamp, TxnId)) -> impl Iterator<Item = (Timestamp, TxnId, ShardId)> {
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        self.by_time.range(behind).map(|((at, txn), decider)| (*at, *txn, *decider))
     }
 
     /// When the oldest was prepared.
     pub fn oldest(&self) -> Option<Timestamp> {
-        self.by_time.first().map(|(at, _)| *at)
+        self.by_time.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// Whether an open hold would create the account or transfer `id`. (They share one index: a clash only means waiting.)
@@ -202,7 +205,7 @@ impl Holds {
             }
             self.imported += usize::from(is_imported(step));
         }
-        self.by_time.insert((hold.prepared_at, hold.txn));
+        self.by_time.insert((hold.prepared_at, hold.txn), hold.decider);
         let before = self.open.insert(hold.txn, hold);
         assert!(before.is_none(), "an attempt has one hold on a shard");
     }

@@ -14,6 +14,8 @@ pub mod txn;
 pub mod records;
 pub mod holds;
 pub mod decisions;
+pub mod resolutions;
+pub mod chains;
 pub mod tables;
 pub mod checks;
 mod record;

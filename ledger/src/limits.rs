@@ -21,19 +21,39 @@ pub const TIMESTAMP_MAX: u64 = i64::MAX as u64;
 pub const HOLD_DEADLINE_NS: u64 = 2_000_000_000;
 
 /// How long after the first prepare a decide may still commit, ns. A decide that comes later is refused whatever the
-/// decider remembers; hence abort tombstones may be forgotten after this time.
+/// decider remembers; hence abort tombstones may be forgotten after twice this time (docs/PROTOCOL.md).
 pub const DECIDE_WINDOW_NS: u64 = 10_000_000_000;
 
 /// Open holds on one shard. Each costs some 600 bytes, so this is about 160 MB; beyond it, a prepare is answered `blocked`.
 pub const HOLDS_MAX: usize = 262_144;
 
+/// Events of committed attempts in one answer to a recovering holder: 24 bytes each, so this and one more chain are some
+/// 600 KB. What does not fit is asked for again.
+pub const RECOVER_EVENTS_MAX: usize = 16_384;
+
+/// Resolutions by operators that a decider keeps, the newest: at some 700 bytes each at the most, 700 KB. Each is typed by
+/// somebody, so this is years of them.
+pub const RESOLUTIONS_MAX: usize = 1_000;
+
+/// Bytes of the reason for a resolution: a few sentences and the number of a ticket.
+pub const RESOLUTION_REASON_BYTES_MAX: usize = 500;
+
+/// Bytes of the name of the operator who resolves.
+pub const RESOLUTION_BY_BYTES_MAX: usize = 100;
+
 /// Expired reservations that one log entry releases; the next entry continues.
 pub const EXPIRE_BATCH_MAX: usize = 4_096;
+
+/// Chains whose instants a shard remembers, so that no read is taken in the middle of one. Some 32 bytes each, so 2 MB; a
+/// read's instant is milliseconds old when it arrives, and no shard works off that many chains meanwhile.
+pub const CHAINS_REMEMBERED: usize = 65_536;
 
 /// Amounts from here on are never reordered against other events of their request, since they could overflow an account
 /// in one order and not in the other. 2^120 leaves room for 256 of them, and for 10^36 of any currency's smallest unit.
 pub const AMOUNT_COMMUTES_MAX: u128 = 1 << 120;
 
 const _: () = assert!(BATCH_EVENTS_MAX * RECORD_BYTES <= 1 << 20, "a full batch is at most one mebibyte");
+const _: () =
+    assert!(BATCH_EVENTS_MAX <= RECOVER_EVENTS_MAX, "a router that gives up a whole request is told all of it");
 const _: () = assert!(HOLD_DEADLINE_NS * 2 < DECIDE_WINDOW_NS, "a hold asks long before its decide is refused for age");
 const _: () = assert!(SHARDS_MAX.is_power_of_two(), "the clock's remainder is a mask");

@@ -5,6 +5,7 @@ use crate::record;
 use crate::records::IdState;
 use crate::tables::Tables;
 use crate::txn::{Event, Outcome, Step, TxnId};
+use crate::verbs::resolve::ResolveRequest;
 use crate::{Account, AccountFlags, Transfer, TransferFlags};
 
 /// What has to be loaded. The same key may stand in it more than once.
@@ -162,6 +163,16 @@ impl Needs {
     pub fn expiry(&mut self, tables: &Tables, txn: &TxnId) {
         if txn.is_expiry() {
             self.pending(tables, txn.first_id);
+        }
+    }
+
+    /// What resolving an attempt touches: what it was to do may be recorded.
+    pub fn resolve(&mut self, tables: &Tables, request: &ResolveRequest) {
+        let id = request.txn.first_id;
+        if request.of_account {
+            self.account(tables, id);
+        } else if tables.lacks_id(id) {
+            self.ids.push(id);
         }
     }
 

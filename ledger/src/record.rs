@@ -106,7 +106,8 @@ fn touch_accounts(tables: &mut Tables, record: &Transfer, pending: Option<&Trans
 /// Files the record in the account's history. A transfer from another shard is recorded at its decision's timestamp, so
 /// rows of later timestamps may be there already: then this row takes its place below them, and they move by its effect.
 ///
-/// An imported transfer, dated back as it is, was checked after the expiries that are recorded here, and its row shows them.
+/// An imported transfer, dated back as it is, was checked after the expiries that are recorded here, and its row shows them
+/// (those of reservations that are older than itself).
 fn history(tables: &mut Tables, account: &Account, effect: &Effect, record: &Transfer) {
     let at = record.timestamp;
     let imported = record.flags.any(TransferFlags::IMPORTED);
@@ -115,12 +116,14 @@ fn history(tables: &mut Tables, account: &Account, effect: &Effect, record: &Tra
         return;
     }
     let mut earlier = *account;
-    for (later_at, row) in tables.history_after(account.id, at) {
+    // Newest first: a reservation is not taken back while what released it still stands.
+    for (later_at, row) in tables.history_after(account.id, at).into_iter().rev() {
         let later = tables.transfer_at(later_at).expect("a row of a history has its record").transfer;
         let resolved = (later.pending_id != 0)
             .then(|| crate::checks::resolve::pending_of(tables, later.pending_id).map(|(p, _)| p))
             .flatten();
-        if !(imported && later.flags.any(TransferFlags::EXPIRY)) {
+        let expired_before = later.flags.any(TransferFlags::EXPIRY) && resolved.is_some_and(|p| p.timestamp < at);
+        if !(imported && expired_before) {
             Effect::of(&later, resolved.as_ref(), account.id).revert(&mut earlier);
         }
         if let Some(row) = row {

@@ -3,12 +3,16 @@
 //! A record is in one of three states: known to be there, known to be absent, or never loaded. Touching what was never
 //! loaded is a bug of the shell, not an input, and panics: better a replica that stops than a balance that is wrong.
 
+mod endings;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::chains::Chains;
 use crate::clock::{Clock, Timestamp};
 use crate::decisions::{Decision, Decisions, Tombstone};
 use crate::holds::{Hold, Holds};
 use crate::records::{IdEntry, TransferRecord};
+use crate::resolutions::{Resolution, Resolutions};
 use crate::txn::{ShardId, TxnId};
 use crate::{Account, AccountBalance};
 
@@ -37,6 +41,8 @@ pub struct Layer {
     pub outbox: BTreeMap<TxnId, Option<Decision>>,
     /// See `holds`.
     pub tombstones: BTreeMap<TxnId, Option<Tombstone>>,
+    /// Resolutions: the new ones, `None` when they were forgotten for newer ones.
+    pub resolutions: BTreeMap<TxnId, Option<Resolution>>,
 }
 
 impl Layer {
@@ -92,8 +98,9 @@ pub struct Tables {
     loaded_after: Map<u128, Timestamp>,
     holds: Holds,
     decisions: Decisions,
-    /// The clock at the last checkpoint: what is older is in the store, and its end has to be written there.
-    frozen_at: Timestamp,
+    resolutions: Resolutions,
+    chains: Chains,
+    stored: endings::Stored,
     undo: Option<(Scalars, Vec<Undo>)>,
 }
 
@@ -113,7 +120,9 @@ impl Tables {
             loaded_after: Map::default(),
             holds: Holds::default(),
             decisions: Decisions::default(),
-            frozen_at: scalars.clock,
+            resolutions: Resolutions::default(),
+            chains: Chains::new(scalars.clock),
+            stored: endings::Stored::default(),
             undo: None,
         }
     }
@@ -138,7 +147,7 @@ impl Tables {
     pub fn freeze(&mut self) -> (Layer, Scalars) {
         assert!(self.undo.is_none(), "a checkpoint is never taken inside a chain");
         self.forget_loaded();
-        self.frozen_at = self.clock.last();
+        self.stored.follow(&self.new);
         (std::mem::take(&mut self.new), self.scalars())
     }
 
@@ -197,16 +206,19 @@ impl Tables {
 
     /// Puts back an open hold, a decision or a tombstone of the last checkpoint.
     pub fn restore_hold(&mut self, hold: Hold) {
+        self.stored.holds.insert(hold.txn);
         self.holds.insert(hold);
     }
 
     /// See [`Tables::restore_hold`].
     pub fn restore_decision(&mut self, txn: TxnId, decision: Decision) {
+        self.stored.outbox.insert(txn);
         self.decisions.record(txn, decision);
     }
 
     /// See [`Tables::restore_hold`].
     pub fn restore_tombstone(&mut self, txn: TxnId, tombstone: Tombstone) {
+        self.stored.tombstones.insert(txn);
         self.decisions.bury(txn, tombstone);
     }
 
@@ -273,6 +285,11 @@ impl Tables {
     /// The outbox and the tombstones.
     pub fn decisions(&self) -> &Decisions {
         &self.decisions
+    }
+
+    /// The latest chains.
+    pub fn chains(&self) -> &Chains {
+        &self.chains
     }
 
     /// The largest timestamp given or seen.
@@ -395,35 +412,15 @@ impl Tables {
     pub fn close_hold(&mut self, txn: &TxnId) -> Option<Hold> {
         assert!(self.undo.is_none(), "a hold is closed outside of scopes");
         let hold = self.holds.remove(txn)?;
-        end(&mut self.new.holds, *txn, hold.prepared_at <= self.frozen_at);
+        endings::end(&mut self.new.holds, *txn, &self.stored.holds);
         Some(hold)
     }
 
-    /// Records a decision.
-    pub fn record_decision(&mut self, txn: TxnId, decision: Decision) {
-        self.new.outbox.insert(txn, Some(decision.clone()));
-        self.decisions.record(txn, decision);
-    }
-
-    /// Notes that a participant has finished.
-    pub fn acknowledge(&mut self, txn: &TxnId, shard: ShardId) {
-        let Some(decided_at) = self.decisions.decision(txn).map(|d| d.decided_at) else { return };
-        match self.decisions.acknowledge(txn, shard).cloned() {
-            Some(left) => {
-                self.new.outbox.insert(*txn, Some(left));
-            }
-            None => end(&mut self.new.outbox, *txn, decided_at <= self.frozen_at),
-        }
-    }
-
-    /// Records an abort tombstone, and forgets those that are past their time.
-    pub fn bury(&mut self, txn: TxnId, burned_id: u128) {
-        let tombstone = Tombstone { recorded_at: self.clock.last(), burned_id };
-        self.new.tombstones.insert(txn, Some(tombstone));
-        self.decisions.bury(txn, tombstone);
-        while let Some((at, old)) = self.decisions.take_outdated(self.clock.last()) {
-            end(&mut self.new.tombstones, old, at <= self.frozen_at);
-        }
+    /// Notes when the events of a chain happened, here and on other shards. The clock follows them: a read at this shard's
+    /// time has the whole chain.
+    pub fn note_chain(&mut self, times: impl Iterator<Item = Timestamp> + Clone) {
+        times.clone().for_each(|at| self.observe(at));
+        self.chains.note(times);
     }
 }
 
@@ -439,13 +436,4 @@ fn restore_ordered<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, before: Option<V
         Some(v) => map.insert(key, v),
         None => map.remove(&key),
     };
-}
-
-/// Takes an entry out of the layer; when the store knows it, its end is what the next checkpoint has to write.
-fn end<V>(map: &mut BTreeMap<TxnId, Option<V>>, txn: TxnId, stored: bool) {
-    if stored {
-        map.insert(txn, None);
-    } else {
-        map.remove(&txn);
-    }
 }

@@ -5,6 +5,7 @@
 mod codec;
 pub mod query;
 pub mod audit;
+pub mod in_doubt;
 mod verbs;
 
 use crate::command::{Answer, Command};
@@ -13,7 +14,9 @@ pub use audit::ShardAudit;
 use codec::{Packed, pack_list, unpack_list};
 pub use query::{Query, QueryAnswer, ShardStatus};
 
-/// The version of every message and log entry. Another version is refused, never guessed at.
+/// The version of every message and log entry. Another version is refused, never guessed at. A new kind of command or query
+/// keeps the version, since whoever does not know it refuses it; a changed layout of an old one needs a new version, unless it
+/// is only ever in messages, whose both ends are of one build.
 pub const VERSION: u8 = 1;
 
 /// Commands in one request or log entry.
@@ -135,12 +138,13 @@ impl LogBatch {
     }
 }
 
-/// Holds, decisions and tombstones as values of the store.
+/// Holds, decisions, tombstones and resolutions as values of the store.
 pub mod stored {
     use super::codec::Packed;
     use crate::decisions::{Decision, Tombstone};
     use crate::holds::Hold;
     use crate::packed::Reader;
+    use crate::resolutions::Resolution;
     use crate::txn::TxnId;
 
     macro_rules! stored {
@@ -164,6 +168,7 @@ pub mod stored {
         pack_hold, unpack_hold, Hold, "hold";
         pack_decision, unpack_decision, Decision, "decision";
         pack_tombstone, unpack_tombstone, Tombstone, "tombstone";
+        pack_resolution, unpack_resolution, Resolution, "resolution";
     }
 }
 

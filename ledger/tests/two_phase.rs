@@ -7,7 +7,7 @@ use crest_ledger::limits::DECIDE_WINDOW_NS;
 use crest_ledger::needs::Needs;
 use crest_ledger::records::Sides;
 use crest_ledger::tables::{Scalars, Tables};
-use crest_ledger::txn::{Decided, Event, EventResult, Outcome, ShardId, Step, TxnId, Vote};
+use crest_ledger::txn::{Commit, Decided, Event, EventResult, Outcome, ShardId, Step, TxnId, Vote};
 use crest_ledger::{Account, AccountFlags, Timestamp, Transfer, TransferFlags, TransferStatus};
 
 const PAYER: ShardId = 0;
@@ -207,4 +207,104 @@ fn an_outcome_with_too_few_events_is_not_taken() {
     let command = Command::Finish(vec![(attempt(1), Outcome::Committed(Vec::new()))]);
     assert_eq!(world.apply(PAYEE, START, command), Answer::Finished(vec![false]));
     assert_eq!(world.0[PAYEE as usize].holds().len(), 1, "the hold still waits for the right one");
+}
+
+/// A chain of a balancing payment and another one, as the payee's shard is asked for it: once for the first, then for both.
+fn growing_chain() -> [Vec<Step>; 2] {
+    let chained = Transfer { flags: TransferFlags(TransferFlags::LINKED), ..pay(100, 0) };
+    let first = Step { index: 0, ..step(chained, Sides::CREDIT) };
+    let second = Step { index: 1, ..step(pay(101, 0), Sides::CREDIT) };
+    [vec![first], vec![first, second]]
+}
+
+#[test]
+fn a_prepare_that_was_overtaken_does_not_shrink_the_hold() {
+    let mut world = World::new(0);
+    let [short, long] = growing_chain();
+    let prepare = |world: &mut World, steps: &Vec<Step>| {
+        let request = PrepareRequest { txn: attempt(1), decider: PAYER, steps: steps.clone() };
+        world.apply(PAYEE, START, Command::Prepare(vec![request]))
+    };
+    for steps in [&short, &long, &short, &long] {
+        let Answer::Votes(votes) = prepare(&mut world, steps) else { panic!() };
+        assert!(matches!(&votes[0], Vote::Held { amounts, .. } if amounts.len() == steps.len()), "{votes:?}");
+    }
+    let commit = |n| crest_ledger::txn::Commit { timestamp: START + n, amount: 5 };
+    let now = world.0[PAYEE as usize].now();
+    world.finish(attempt(1), Outcome::Committed(vec![commit(now), commit(now + 1_024)]));
+    assert_eq!(world.0[PAYEE as usize].account(2).unwrap().credits_posted, 10);
+}
+
+#[test]
+fn the_end_of_a_hold_that_grew_after_a_checkpoint_is_written_to_the_store() {
+    let mut world = World::new(0);
+    let [short, long] = growing_chain();
+    for (checkpoint, steps) in [(false, short), (true, long)] {
+        if checkpoint {
+            let (layer, _) = world.0[PAYEE as usize].freeze();
+            assert!(layer.holds[&attempt(1)].is_some(), "the store has the hold as it was");
+            world.0[PAYEE as usize].load_account(2, layer.accounts.get(&2).copied());
+        }
+        let request = PrepareRequest { txn: attempt(1), decider: PAYER, steps };
+        world.apply(PAYEE, START, Command::Prepare(vec![request]));
+    }
+    world.finish(attempt(1), Outcome::Released { burned_id: 0 });
+    assert_eq!(world.0[PAYEE as usize].freeze().0.holds.get(&attempt(1)), Some(&None));
+}
+
+#[test]
+fn a_post_that_comes_late_finds_its_place_in_a_history_where_reservations_came_and_went() {
+    let mut world = World::new(AccountFlags::HISTORY);
+    let t = pay(100, 0);
+    assert!(matches!(world.prepare(attempt(1), t), Vote::Held { .. }));
+    let Decided::Committed(commits) = world.decide(attempt(1), t, START) else { panic!() };
+    // Between the decision and its arrival: a reservation, and its end, on the payee's account.
+    let other = Account { id: 4, ledger: 1, code: 1, ..Account::default() };
+    world.apply(PAYEE, START, Command::Create(vec![Step::account(other)]));
+    let reserve = Transfer { id: 200, debit_account_id: 4, ..pay(200, TransferFlags::PENDING) };
+    let void = Transfer { id: 201, pending_id: 200, amount: 0, ..pay(201, TransferFlags::VOID_PENDING) };
+    let void = Transfer { debit_account_id: 4, ledger: 0, code: 0, ..void };
+    for event in [reserve, void] {
+        assert_eq!(world.create(PAYEE, event).transfer_status(), Some(TransferStatus::Created));
+    }
+    world.0[PAYEE as usize].load_history_after(2, commits[0].timestamp);
+    world.finish(attempt(1), Outcome::Committed(commits));
+    assert_eq!(world.posted(), (5, 5));
+}
+
+#[test]
+fn what_balances_an_account_has_it_to_itself_until_it_ends() {
+    let mut world = World::new(0);
+    let balancing = Transfer { debit_account_id: 3, credit_account_id: 2, ..pay(100, TransferFlags::BALANCING_DEBIT) };
+    let request = PrepareRequest { txn: attempt(1), decider: PAYEE, steps: vec![step(balancing, Sides::DEBIT)] };
+    world.apply(PAYER, START, Command::Prepare(vec![request]));
+    let other = Transfer { debit_account_id: 3, credit_account_id: 1, ..pay(101, 0) };
+    assert!(world.create(PAYER, other).is_blocked(), "it would change what the account has");
+    world.apply(PAYER, START, Command::Finish(vec![(attempt(1), Outcome::Released { burned_id: 0 })]));
+    assert_eq!(world.create(PAYER, other).transfer_status(), Some(TransferStatus::Created));
+}
+
+#[test]
+fn an_id_that_succeeded_or_still_may_is_not_burned() {
+    let mut world = World::new(0);
+    let burn = |world: &mut World, id| world.apply(PAYEE, START, Command::Burn(vec![id]));
+    let t = pay(100, 0);
+    assert!(matches!(world.prepare(attempt(1), t), Vote::Held { .. }));
+    assert_eq!(burn(&mut world, 100), Answer::Finished(vec![false]), "it may still succeed");
+    let Decided::Committed(commits) = world.decide(attempt(1), t, START) else { panic!() };
+    world.finish(attempt(1), Outcome::Committed(commits));
+    assert_eq!(burn(&mut world, 100), Answer::Finished(vec![false]), "it has succeeded");
+    assert_eq!(burn(&mut world, 101), Answer::Finished(vec![true]));
+}
+
+#[test]
+fn whoever_has_a_part_of_a_chain_knows_when_all_of_it_happened() {
+    let (mut world, t) = (World::new(0), pay(9, TransferFlags::LINKED));
+    world.prepare(attempt(1), t);
+    let Outcome::Committed(mut commits) = committed(world.decide(attempt(1), t, START)) else { panic!() };
+    // The chain's other event is between accounts of the payer's shard.
+    let last = commits[0].timestamp + 1_024;
+    commits.push(Commit { timestamp: last, amount: 1 });
+    world.finish(attempt(1), Outcome::Committed(commits));
+    assert!(world.0[PAYEE as usize].now() >= last, "a read at this shard's time has the whole chain");
 }

@@ -20,7 +20,13 @@ const QUEUE: usize = 4_096;
 /// A message between router and node: a full batch in both halves, with room. Keep it equal on both sides.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// The pause after a connection broke or could not be opened.
+pub const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// How often the other end is asked for a sign of life, and how long that may take: a connection that is silent for both is
+/// given up. Without it, after a partition of some seconds, TCP alone would stay silent for as long again.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// See [`KEEPALIVE_INTERVAL`].
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 type Reply = oneshot::Sender<Result<Response, LinkError>>;
 
@@ -46,8 +52,8 @@ impl GrpcLink {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(Duration::from_secs(5))
-            .keep_alive_timeout(Duration::from_secs(5));
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
         let (queue, requests) = mpsc::channel(QUEUE);
         let connection = Connection { shard, epoch, correlation: AtomicU64::new(1), endpoint };
         tokio::spawn(connection.run(requests));

@@ -106,8 +106,8 @@ impl State {
     }
 }
 
-fn finding(text: &String) -> v1::AuditFinding {
-    v1::AuditFinding { text: text.clone(), ..Default::default() }
+fn finding(text: &str) -> v1::AuditFinding {
+    v1::AuditFinding { text: text.to_owned(), ..Default::default() }
 }
 
 /// The server; clones share one state.
@@ -252,7 +252,7 @@ impl Operations for Fake {
             accounts: state.accounts.len() as u64,
             transfers: state.transfers.len() as u64,
             cross_shard_transfers: 0,
-            findings: state.findings.iter().map(finding).collect(),
+            findings: state.findings.iter().map(|text| finding(text)).collect(),
             findings_left_out: 0,
             rows: 0,
             timestamp: state.now(),
@@ -266,6 +266,18 @@ impl Operations for Fake {
     }
 
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
+        Err(Status::unimplemented("not in the fake"))
+    }
+
+    async fn list_in_doubt(&self, _: Request<v1::ListInDoubtRequest>) -> Answer<v1::ListInDoubtResponse> {
+        Err(Status::unimplemented("not in the fake"))
+    }
+
+    async fn resolve(&self, _: Request<v1::ResolveRequest>) -> Answer<v1::ResolveResponse> {
+        Err(Status::unimplemented("not in the fake"))
+    }
+
+    async fn list_resolutions(&self, _: Request<v1::ListResolutionsRequest>) -> Answer<v1::ListResolutionsResponse> {
         Err(Status::unimplemented("not in the fake"))
     }
 }

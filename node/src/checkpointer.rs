@@ -8,6 +8,7 @@ use crest_ledger::tables::Layer;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::executor::Event;
+use crate::points;
 use crate::store::checkpoint::Checkpoint;
 use crate::store::rows::Storage;
 
@@ -57,6 +58,7 @@ pub(crate) fn start(
             if let Some(size) = size {
                 seconds.record(begun.elapsed());
                 records.record(size as f64);
+                points::CHECKPOINT_DONE.pass();
             }
             let Some(event) = event else { continue };
             let failed = matches!(event, Event::Failed(_));

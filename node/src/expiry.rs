@@ -10,9 +10,9 @@ use crest_link::{LinkError, Links};
 use futures_util::future::join_all;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::limits;
 use crate::node::NodeHandle;
 use crate::recovery::{call, group, tell};
+use crate::{limits, points};
 
 /// Expires what is due on one shard until the shard ends.
 pub(crate) async fn run(node: &NodeHandle, links: &Links) {
@@ -37,6 +37,7 @@ pub(crate) async fn run(node: &NodeHandle, links: &Links) {
 async fn expire(node: &NodeHandle, links: &Links, payee: ShardId, txns: Vec<TxnId>) -> Result<(), LinkError> {
     let decider = node.shard();
     let prepares = txns.iter().map(|txn| PrepareRequest { txn: *txn, decider, steps: Vec::new() }).collect();
+    points::EXPIRY_DUE.pass_async().await;
     let answers = call(node, links, payee, vec![Command::Prepare(prepares)]).await?;
     let Some(Answer::Votes(votes)) = answers.into_iter().next() else { return Err(unexpected(payee)) };
     let held: Vec<DecideRequest> = txns
@@ -50,11 +51,13 @@ async fn expire(node: &NodeHandle, links: &Links, payee: ShardId, txns: Vec<TxnI
     if held.is_empty() {
         return Ok(());
     }
+    points::EXPIRY_HELD.pass_async().await;
     let txns: Vec<TxnId> = held.iter().map(|request| request.txn).collect();
     let answers = call(node, links, decider, vec![Command::Decide(held)]).await?;
     let Some(Answer::Decided(decided)) = answers.into_iter().next() else { return Err(unexpected(decider)) };
+    points::EXPIRY_DECIDED.pass_async().await;
     let ends = txns.into_iter().zip(decided).map(|(txn, decided)| (txn, outcome(decided))).collect();
-    tell(node, links, payee, ends).await
+    tell(node, links, payee, ends).await.map(drop)
 }
 
 fn decide_request(txn: TxnId, payee: ShardId, clock: Timestamp) -> DecideRequest {

@@ -4,6 +4,7 @@
 //! [`consensus`] and [`log`] order and keep the entries, [`store`] holds the state, [`service`], [`recovery`] and `expiry` speak with the others.
 
 pub mod limits;
+pub mod points;
 pub mod node;
 pub mod replica;
 mod executor;

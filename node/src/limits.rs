@@ -21,13 +21,6 @@ pub const CLOCK_AHEAD_MAX_NS: u64 = 60_000_000_000;
 /// How long the executor answers reads before it turns to payments again.
 pub const READS_SLICE: Duration = Duration::from_millis(5);
 
-/// Recovery messages are cut so that what they carry stays far below a message's limit: events of committed chains, 24 bytes
-/// each.
-pub const RECOVERY_EVENTS_MAX: usize = 65_536;
-
-/// Attempts in one question to a decider: its answers may be whole chains of 8,190 events, 64 · 196 KB = 12.6 MB.
-pub const RECOVERY_ASK_MAX: usize = 64;
-
 /// Log entries under way: one being written, one being applied.
 pub const ENTRIES_IN_FLIGHT_MAX: u64 = 2;
 
@@ -80,6 +73,15 @@ pub const TICK: Duration = Duration::from_millis(50);
 /// How often RocksDB is asked for its own figures.
 pub const STORE_METRICS_INTERVAL: Duration = Duration::from_secs(2);
 
+/// In this time after the last failure has ended, every transfer in doubt has ended by itself. It is the sum of what recovery
+/// waits for (the table in the tests below: at most 3 s) and of its work, [`RECOVERY_WORK`].
+pub const IN_DOUBT_END: Duration = Duration::from_secs(5);
+
+/// What is left of [`IN_DOUBT_END`] for the work itself: rounds of [`RECOVERY_BATCH_MAX`] transfers with each peer, one after
+/// the other without a pause. A round is three entries in logs (the decider's answer, the holder's finish, the decider's
+/// acknowledgement), some 40 ms on the machine of docs/BENCHMARKS.md, so this is 50 rounds or 200,000 transfers.
+pub const RECOVERY_WORK: Duration = Duration::from_secs(2);
+
 /// How often a shard looks for holds past their deadline and decisions that nobody acknowledged.
 pub const RECOVERY_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -87,11 +89,16 @@ pub const RECOVERY_INTERVAL: Duration = Duration::from_millis(250);
 /// milliseconds when it lives.
 pub const OUTBOX_PATIENCE: Duration = Duration::from_millis(1_000);
 
-/// How long recovery waits for another shard's answer.
+/// How long recovery waits for another shard's answer. When it comes later, what was asked has been done all the same, and
+/// the next round finds less to do.
 pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Transactions that one round of recovery takes on.
+/// Transactions that one round of recovery takes on, with each peer: some 200 KB in a message.
 pub const RECOVERY_BATCH_MAX: usize = 4_096;
+
+/// Events of committed chains in one message that tells a participant, 24 bytes each; one chain more may be on top. As much
+/// as a decider answers with.
+pub const RECOVERY_EVENTS_MAX: usize = crest_ledger::limits::RECOVER_EVENTS_MAX;
 
 /// RocksDB's cache of blocks, for each shard.
 pub const BLOCK_CACHE_BYTES: usize = 128 << 20;
@@ -101,3 +108,54 @@ pub const ROCKSDB_LOG_FILES: usize = 4;
 
 /// Messages of one stream that wait for their answers.
 pub const STREAM_IN_FLIGHT_MAX: usize = 1_024;
+
+const _: () = assert!(PARKED_READ_TIMEOUT.as_nanos() > IN_DOUBT_END.as_nanos(), "a read outlasts what is in doubt");
+const _: () = assert!(RECOVERY_EVENTS_MAX <= GROUP_EVENTS_MAX, "a round delays payments no more than a full entry");
+const _: () = assert!(
+    24 * (RECOVERY_EVENTS_MAX + crest_ledger::limits::BATCH_EVENTS_MAX) + 64 * RECOVERY_BATCH_MAX
+        < crest_link::grpc::MESSAGE_BYTES_MAX / 4,
+    "a round's messages are far below the limit"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crest_ledger::limits::HOLD_DEADLINE_NS;
+    use crest_link::grpc;
+
+    const HOLD_DEADLINE: Duration = Duration::from_nanos(HOLD_DEADLINE_NS);
+
+    /// How long a connection may stay silent after the network heals. TCP sends what was lost again after 0.2 s, and then
+    /// after twice as long each time; a connection that was silent for the two times of its keepalive is given up instead,
+    /// and the next one is opened with a first packet that is sent again after 1 s.
+    fn silence_after_healing() -> Duration {
+        let given_up = grpc::KEEPALIVE_INTERVAL + grpc::KEEPALIVE_TIMEOUT;
+        let mut longest = Duration::from_secs(1);
+        let (mut sent, mut pause) = (Duration::ZERO, Duration::from_millis(200));
+        while sent < given_up {
+            // It heals right after a packet was sent in vain.
+            longest = longest.max((sent + pause).min(given_up) - sent);
+            sent += pause;
+            pause *= 2;
+        }
+        longest
+    }
+
+    #[test]
+    fn recovery_never_waits_so_long_that_the_work_does_not_fit_the_rest() {
+        // A hold's age is read off the clock's readings, one a tick.
+        let found = TICK + RECOVERY_INTERVAL;
+        let asked_again = grpc::RECONNECT_PAUSE + RECOVERY_INTERVAL;
+        let cases = [
+            ("a router dies after a prepare", HOLD_DEADLINE + found),
+            ("a router dies after a decide", OUTBOX_PATIENCE + found),
+            ("a shard starts again with what it held", RECOVERY_INTERVAL),
+            ("a shard comes back right after a question to it was lost", RECOVERY_TIMEOUT + asked_again),
+            ("the network heals while a connection waits to send again", silence_after_healing() + asked_again),
+            ("the network heals, and the router dies at that moment", HOLD_DEADLINE + found + asked_again),
+        ];
+        for (case, waits) in cases {
+            assert!(waits + RECOVERY_WORK <= IN_DOUBT_END, "{case}: waits {waits:?}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::consensus::ToAppend;
 use crate::executor::Event;
 use crate::log::{AppendStats, SegmentLog};
+use crate::points;
 
 pub(crate) enum LogJob {
     Append(ToAppend),
@@ -48,6 +49,7 @@ pub(crate) fn start(
                 append_seconds.record(stats.write_time);
                 sync_seconds.record(stats.sync_time);
                 bytes_total.increment(stats.bytes);
+                points::LOG_SYNCED.pass();
             }
             let Some(event) = event else { continue };
             let failed = matches!(event, Event::Failed(_));

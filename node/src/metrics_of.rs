@@ -6,6 +6,8 @@ use crest_ledger::txn::EventResult;
 use crest_ledger::{AccountStatus, TransferStatus};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
+use crate::executor::Figures;
+
 /// Handles, so that the executor looks nothing up.
 pub(crate) struct ShardMetrics {
     shard: String,
@@ -14,8 +16,11 @@ pub(crate) struct ShardMetrics {
     pub(crate) group_events: Histogram,
     pub(crate) apply: Histogram,
     pub(crate) holds: Gauge,
-    pub(crate) hold_age: Gauge,
     pub(crate) outbox: Gauge,
+    hold_age: Gauge,
+    outbox_age: Gauge,
+    in_doubt: Gauge,
+    in_doubt_age: Gauge,
     pub(crate) records_in_memory: Gauge,
     pub(crate) aborted: Counter,
     store: HashMap<&'static str, Gauge>,
@@ -37,6 +42,9 @@ impl ShardMetrics {
             holds: gauge!("crest_holds", &labels),
             hold_age: gauge!("crest_hold_age_seconds", &labels),
             outbox: gauge!("crest_outbox", &labels),
+            outbox_age: gauge!("crest_outbox_age_seconds", &labels),
+            in_doubt: gauge!("crest_in_doubt", &labels),
+            in_doubt_age: gauge!("crest_in_doubt_age_seconds", &labels),
             records_in_memory: gauge!("crest_records_in_memory", &labels),
             aborted: counter!("crest_attempts_aborted_total", &labels),
             store: HashMap::new(),
@@ -45,6 +53,14 @@ impl ShardMetrics {
             commands: HashMap::new(),
             shard,
         }
+    }
+
+    /// Notes how much is in doubt, and for how long.
+    pub(crate) fn in_doubt(&self, figures: &Figures) {
+        self.hold_age.set(figures.hold_age.as_secs_f64());
+        self.outbox_age.set(figures.outbox_age.as_secs_f64());
+        self.in_doubt.set(figures.in_doubt as f64);
+        self.in_doubt_age.set(figures.in_doubt_age.as_secs_f64());
     }
 
     /// Notes what the storage says of itself.

@@ -1,5 +1,6 @@
 //! One replica of one shard: opened, reached through its queue, and stopped.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,7 +14,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::clock_source::ClockSource;
-use crate::executor::{Ended, Executor, Expiring, InDoubt, Message};
+use crate::executor::{Ended, Executor, Expiring, Message, Overdue};
 use crate::log::Options as LogOptions;
 use crate::log::disk::SystemDisk;
 use crate::replica::{Opened, Queues, ReplicaConfig};
@@ -163,9 +164,10 @@ impl NodeHandle {
         answer.await.ok()
     }
 
-    pub(crate) async fn in_doubt(&self) -> Option<InDoubt> {
+    /// What recovery has to do, but for what it is doing with the shards in `busy`.
+    pub(crate) async fn overdue(&self, busy: BTreeSet<ShardId>) -> Option<Overdue> {
         let (reply, answer) = oneshot::channel();
-        self.put(Message::InDoubt(reply)).ok()?;
+        self.put(Message::Overdue(busy, reply)).ok()?;
         answer.await.ok()
     }
 }

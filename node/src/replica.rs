@@ -22,6 +22,7 @@ use crate::log::{Identity as LogIdentity, Options as LogOptions, Recovered, Segm
 use crate::log_writer::LogJob;
 use crate::metrics_of::ShardMetrics;
 use crate::node::NodeHandle;
+use crate::points;
 use crate::store::rows::Storage;
 use crate::store::{Identity, Store};
 
@@ -73,6 +74,7 @@ impl Opened {
         let shards = u32::try_from(config.map.shards().len())?;
         let identity = Identity { cluster: cluster.clone(), shard, shards };
         let (store, tables, applied) = Store::open(config.rows.clone(), &identity)?;
+        points::START_STORE_READ.pass();
         let log_identity = LogIdentity { cluster, shard, replica: 1 };
         let (log, recovered) = SegmentLog::open_on(config.disk.clone(), &config.log_dir, &log_identity, config.log)?;
         anyhow::ensure!(
@@ -82,6 +84,15 @@ impl Opened {
             config.log_dir.display(),
             recovered.last_index
         );
+        anyhow::ensure!(
+            recovered.first_index <= applied + 1,
+            "the log in {} has entries {} to {}, but the store stands at {applied}: a segment is missing, or one of the two \
+             is from another time; restore this shard from a backup",
+            config.log_dir.display(),
+            recovered.first_index,
+            recovered.last_index
+        );
+        points::START_READ.pass();
         tracing::info!(
             shard,
             applied,
@@ -208,6 +219,15 @@ impl Replica {
                 }
             }
         }
+    }
+
+    /// The age of the oldest hold or decision in the outbox, ns, and how many there are of each.
+    pub fn in_doubt(&self) -> (u64, usize, usize) {
+        let (now, tables) = (self.executor.clock.now(), &self.executor.tables);
+        let decided = tables.decisions().outbox().map(|(_, decision)| decision.decided_at).min();
+        let oldest = tables.holds().oldest().into_iter().chain(decided).min();
+        let age = oldest.map_or(0, |at| now.max(tables.now()).saturating_sub(at));
+        (age, tables.holds().len(), tables.decisions().outbox_len())
     }
 
     /// The next job of a worker, if there is one.

@@ -11,7 +11,7 @@ use crest_ledger::wire::Request;
 use crest_link::Links;
 use tokio::sync::mpsc;
 
-use crate::limits;
+use crate::{limits, points};
 
 /// Events in one message: beyond it no more ends are added. Each is 24 bytes, and an end has at most 8,190.
 const BATCH_EVENTS: usize = 16_384;
@@ -115,14 +115,21 @@ async fn work(
                 Job::Acknowledge(participant, txn) => done.entry(participant).or_default().push(txn),
             }
         }
+        if !done.is_empty() {
+            points::BEFORE_ACKNOWLEDGE.pass_async().await;
+        }
         let mut commands: Vec<Command> = done.into_iter().map(|(s, txns)| Command::Acknowledge(s, txns)).collect();
         if !ends.is_empty() {
+            points::BEFORE_FINISH.pass_async().await;
             commands.push(Command::Finish(ends.iter().map(|e| (e.txn, e.outcome.clone())).collect()));
         }
         if let Err(e) = links.send(shard, Request::Commands(commands), limits::REQUEST_TIMEOUT).await {
             tracing::debug!(shard, why = %e, "a finish was not answered; recovery ends these transfers");
             dropped.increment(ends.len() as u64);
             continue;
+        }
+        if !ends.is_empty() {
+            points::FINISHED.pass_async().await;
         }
         for end in ends.into_iter().filter(|e| matches!(e.outcome, Outcome::Committed(_))) {
             let job = Job::Acknowledge(shard, end.txn);

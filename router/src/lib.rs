@@ -4,6 +4,7 @@
 //! plan a request (both pure), [`drive`] works on it, [`finisher`] ends what was decided, [`service`] speaks gRPC.
 
 pub mod limits;
+pub mod points;
 pub mod error;
 pub mod router;
 mod random;
@@ -14,6 +15,9 @@ mod finisher;
 mod known;
 pub mod reads;
 pub mod audit;
+pub mod in_doubt;
+pub mod resolve;
+mod in_doubt_messages;
 pub mod service;
 
 pub use error::RouterError;

@@ -14,12 +14,21 @@ pub const STREAM_REQUESTS_MAX: usize = 64;
 /// A message from a client: 8,190 transfers take at most some 170 bytes each as protobuf, 1.4 MB.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// How long a request may take before its outcome is reported as unknown. More than the 5 s in which a transfer in doubt
-/// ends by itself.
+/// How long a request may take before its outcome is reported as unknown, and how long each shard may take to answer a message.
+/// More than the 5 s in which a transfer in doubt ends by itself. Not more than the decide window: no vote is counted later than
+/// this after its prepare was sent, and deciders keep their tombstones for it and for the window after it (docs/PROTOCOL.md).
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a shard may take to say how it is. Less than what a client waits: one that hangs must not hide the others.
+/// How often a read looks for an instant that is in the middle of no chain. A chain of n events takes n · 1,024 ns, and few
+/// reads fall into one; the next instant is the end of that one.
+pub const INSTANT_TRIES: u32 = 32;
+
+/// How long a shard may take to say how it is, or to do what an operator asks. Less than what a client waits, four times over
+/// (a resolve is as many messages): one that hangs must not hide the others.
 pub const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Shards that are named of one attempt in doubt: with 1,000 attempts of a page, some 2 MB at the most.
+pub const SHARDS_SHOWN: usize = 16;
 
 /// How long a shard's part of an audit may take: it reads everything, some million rows a second.
 pub const AUDIT_TIMEOUT: Duration = Duration::from_secs(3_600);
@@ -63,3 +72,8 @@ pub const KNOWN_MAX: usize = 262_144;
 
 /// Finishes and acknowledgements that wait for one shard. Beyond it they are dropped: recovery does them.
 pub const FINISHES_MAX: usize = 262_144;
+
+const _: () = assert!(
+    REQUEST_TIMEOUT.as_nanos() <= crest_ledger::limits::DECIDE_WINDOW_NS as u128,
+    "a tombstone outlives every decide that counts votes of its attempt"
+);

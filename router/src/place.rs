@@ -68,6 +68,11 @@ impl Placed {
         }
     }
 
+    /// Whether it is a post or a void.
+    pub(crate) fn resolves(&self) -> bool {
+        matches!(&self.event, Event::Transfer(t) if t.resolves())
+    }
+
     /// The timestamp that it is recorded with when it commits at `at`: its own when it is imported.
     pub(crate) fn recorded_at(&self, at: Timestamp) -> Timestamp {
         match &self.event {

@@ -26,10 +26,10 @@ impl Router {
             by_shard.entry(self.links.map().shard_of(*id)).or_default().push(*id);
         }
         let shards: Vec<ShardId> = by_shard.keys().copied().collect();
-        let mut at = self.one_instant(&shards).await?;
-        let queries = by_shard.into_iter().map(|(shard, ids)| (shard, Query::Accounts(at, ids)));
+        let query = |shard: ShardId, at| Query::Accounts(at, by_shard[&shard].clone());
+        let (mut at, answers) = self.ask_at_one_instant(&shards, query).await?;
         let mut found = HashMap::new();
-        for answer in self.ask(queries).await? {
+        for answer in answers {
             if let QueryAnswer::Accounts(accounts, read_at) = answer {
                 found.extend(accounts.into_iter().map(|a| (a.id, a)));
                 at = read_at.unwrap_or(at);
@@ -43,10 +43,10 @@ impl Router {
     /// # Errors
     /// As of [`Router::lookup_accounts`].
     pub async fn lookup_transfers(&self, ids: &[u128]) -> Result<Vec<Transfer>, RouterError> {
-        let shards = self.links.map().shards().to_vec();
-        let at = self.one_instant(&shards).await?;
+        let query = |_, at| Query::Transfers(at, ids.to_vec());
+        let (_, answers) = self.ask_at_one_instant(self.links.map().shards(), query).await?;
         let mut found = HashMap::new();
-        for answer in self.ask(shards.into_iter().map(|s| (s, Query::Transfers(at, ids.to_vec())))).await? {
+        for answer in answers {
             if let QueryAnswer::Transfers(rows, _) = answer {
                 found.extend(rows.into_iter().map(|t| (t.id, t)));
             }
@@ -83,9 +83,8 @@ impl Router {
     /// # Errors
     /// As of [`Router::lookup_accounts`].
     pub async fn query_accounts(&self, filter: QueryFilter) -> Result<Page<Account>, RouterError> {
-        let shards = self.links.map().shards().to_vec();
-        let at = self.one_instant(&shards).await?;
-        let answers = self.ask(shards.into_iter().map(|s| (s, Query::QueryAccounts(at, filter)))).await?;
+        let query = |_, at| Query::QueryAccounts(at, filter);
+        let (_, answers) = self.ask_at_one_instant(self.links.map().shards(), query).await?;
         let pages = answers.into_iter().filter_map(|answer| match answer {
             QueryAnswer::Accounts(rows, next) => Some((rows, next)),
             _ => None,
@@ -98,9 +97,8 @@ impl Router {
     /// # Errors
     /// As of [`Router::lookup_accounts`].
     pub async fn query_transfers(&self, filter: QueryFilter) -> Result<Page<Transfer>, RouterError> {
-        let shards = self.links.map().shards().to_vec();
-        let at = self.one_instant(&shards).await?;
-        let answers = self.ask(shards.into_iter().map(|s| (s, Query::QueryTransfers(at, filter)))).await?;
+        let query = |_, at| Query::QueryTransfers(at, filter);
+        let (_, answers) = self.ask_at_one_instant(self.links.map().shards(), query).await?;
         let pages = answers.into_iter().filter_map(|answer| match answer {
             QueryAnswer::Transfers(rows, next) => Some((rows, next)),
             _ => None,
@@ -130,9 +128,32 @@ impl Router {
         self.links.map().epoch()
     }
 
+    /// Asks these shards the same at one instant, at or above everything that was acknowledged so far and touches them.
+    /// Gives the instant, ns; 0 when one shard alone has chosen its own.
+    async fn ask_at_one_instant(
+        &self,
+        shards: &[ShardId],
+        query: impl Fn(ShardId, Timestamp) -> Query,
+    ) -> Result<(Timestamp, Vec<QueryAnswer>), RouterError> {
+        let mut at = self.one_instant(shards).await?;
+        for _ in 0..limits::INSTANT_TRIES {
+            let answers = self.ask(shards.iter().map(|shard| (*shard, query(*shard, at)))).await?;
+            // A shard that answers with a time says that the instant is in the middle of a chain, which ends then.
+            let later = answers.iter().filter_map(|answer| match answer {
+                QueryAnswer::Clock(later) => Some(*later),
+                _ => None,
+            });
+            match later.max() {
+                None => return Ok((at, answers)),
+                Some(later) => at = at.max(later),
+            }
+        }
+        Err(RouterError::Refused("no instant was found that is in the middle of no chain".to_owned()))
+    }
+
     /// An instant at or above everything that was acknowledged so far and touches these shards, ns. One shard alone
     /// chooses its own.
-    pub(crate) async fn one_instant(&self, shards: &[ShardId]) -> Result<Timestamp, RouterError> {
+    async fn one_instant(&self, shards: &[ShardId]) -> Result<Timestamp, RouterError> {
         if shards.len() == 1 {
             return Ok(0);
         }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crest_ledger::command::Command;
+use crest_ledger::command::{Answer, Command};
 use crest_ledger::txn::EventResult;
-use crest_ledger::wire::Request;
+use crest_ledger::wire::{Request, Response};
 use crest_ledger::{Account, Transfer, TransferStatus};
 use crest_link::Links;
 use futures_util::future::join_all;
@@ -18,7 +18,7 @@ use crate::finisher::Finisher;
 use crate::known::Known;
 use crate::place::{self, Placed, Spread};
 use crate::random::Random;
-use crate::{levels, limits};
+use crate::{levels, limits, points};
 
 /// A router. Cheap to clone; it keeps no state that matters.
 #[derive(Clone)]
@@ -123,20 +123,32 @@ impl Router {
     }
 
     /// A post or void of an unknown pending transfer fails for good, but nobody knows on which shard a retry will be
-    /// checked: so all of them remember its id, before the client hears of it.
+    /// checked: so all of them remember its id, before the client hears of it. And when one of them knows that the id has
+    /// succeeded after all (the pending transfer came about meanwhile, and another try of this request was faster), then that
+    /// is not the answer.
     async fn remember_unknown_pending(&self, placed: &[Placed], results: &[EventResult]) -> Result<(), RouterError> {
-        let not_found = TransferStatus::PendingTransferNotFound as u8;
-        let burned = placed.iter().zip(results).filter(|(_, r)| r.status == not_found);
+        let failed = [TransferStatus::PendingTransferNotFound as u8, TransferStatus::IdAlreadyFailed as u8];
+        let burned = placed.iter().zip(results).filter(|(e, r)| e.resolves() && failed.contains(&r.status));
         let ids: Vec<u128> = burned.map(|(e, _)| e.id()).collect();
         let shards = self.links.map().shards();
         if ids.is_empty() || shards.len() == 1 {
             return Ok(());
         }
+        points::BEFORE_BURN.pass_async().await;
         let burn = || Request::Commands(vec![Command::Burn(ids.clone())]);
-        for answer in
-            join_all(shards.iter().map(|shard| self.links.send(*shard, burn(), limits::REQUEST_TIMEOUT))).await
-        {
-            answer.map_err(|e| RouterError::from(e).after_sending())?;
+        let answers = shards.iter().map(|shard| self.links.send(*shard, burn(), limits::REQUEST_TIMEOUT));
+        for answer in join_all(answers).await {
+            let response = answer.map_err(|e| RouterError::from(e).after_sending())?;
+            let all_failed = match response {
+                Response::Answers(answers) => match answers.first() {
+                    Some(Answer::Finished(failed)) => failed.iter().all(|failed| *failed),
+                    _ => false,
+                },
+                Response::Query(_) => false,
+            };
+            if !all_failed {
+                return Err(RouterError::Unknown("a post or void has found its pending transfer meanwhile".to_owned()));
+            }
         }
         Ok(())
     }

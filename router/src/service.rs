@@ -19,8 +19,8 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::audit::Audit;
 use crate::audit::progress::{Progress, Stage};
 use crate::error::RouterError;
-use crate::limits;
 use crate::router::Router;
+use crate::{in_doubt_messages, limits};
 
 /// The service `crest.v1.Ledger`.
 pub fn ledger_server(router: Router) -> LedgerServer<LedgerService> {
@@ -232,12 +232,45 @@ impl Operations for OperationsService {
                 holds: s.holds,
                 hold_age_ms_max: s.hold_age_ms_max,
                 outbox: s.outbox,
+                outbox_age_ms_max: s.outbox_age_ms_max,
+                in_doubt: s.in_doubt,
+                in_doubt_age_ms_max: s.in_doubt_age_ms_max,
                 applied_index: s.applied_index,
                 checkpoint_index: s.checkpoint_index,
                 timestamp: s.clock,
             }
         });
         Ok(Response::new(v1::StatusResponse { epoch: self.router.epoch(), shards: shards.collect() }))
+    }
+
+    async fn list_in_doubt(&self, request: Request<v1::ListInDoubtRequest>) -> Answer<v1::ListInDoubtResponse> {
+        let call = Call::begin("list_in_doubt");
+        call.end(async {
+            let filter = border::in_doubt_filter_from(request.get_ref())?;
+            Ok(in_doubt_messages::list(self.router.in_doubt(filter).await))
+        })
+        .await
+    }
+
+    async fn resolve(&self, request: Request<v1::ResolveRequest>) -> Answer<v1::ResolveResponse> {
+        let call = Call::begin("resolve");
+        call.end(async {
+            let ask = border::resolve_from(request.into_inner())?;
+            Ok(in_doubt_messages::resolved(&self.router.resolve(&ask).await?))
+        })
+        .await
+    }
+
+    async fn list_resolutions(
+        &self,
+        request: Request<v1::ListResolutionsRequest>,
+    ) -> Answer<v1::ListResolutionsResponse> {
+        let call = Call::begin("list_resolutions");
+        call.end(async {
+            let limit = border::limit_from(request.get_ref().limit)?;
+            Ok(in_doubt_messages::resolutions(&self.router.resolutions(limit).await))
+        })
+        .await
     }
 }
 

@@ -48,7 +48,15 @@ impl Common {
     /// # Errors
     /// As [`Common::ledger`].
     pub(crate) async fn operations(&self) -> Result<OperationsClient<Channel>, Failure> {
-        let channel = self.channel(Duration::from_secs(600)).await?;
+        self.operations_within(Duration::from_secs(600)).await
+    }
+
+    /// The same, for requests that may take so long.
+    ///
+    /// # Errors
+    /// As [`Common::ledger`].
+    pub(crate) async fn operations_within(&self, patience: Duration) -> Result<OperationsClient<Channel>, Failure> {
+        let channel = self.channel(patience).await?;
         Ok(OperationsClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 

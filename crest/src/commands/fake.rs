@@ -29,6 +29,9 @@ struct State {
     transfers: Vec<crest_ledger::Transfer>,
     audit: v1::AuditResponse,
     audit_silent: bool,
+    status: v1::StatusResponse,
+    in_doubt: v1::ListInDoubtResponse,
+    resolutions: v1::ListResolutionsResponse,
 }
 
 impl Fake {
@@ -50,6 +53,19 @@ impl Fake {
     /// Audits make progress from now on, and never end.
     pub(super) fn set_audit_silent(&self) {
         self.state.lock().unwrap().audit_silent = true;
+    }
+
+    pub(super) fn set_status(&self, status: v1::StatusResponse) {
+        self.state.lock().unwrap().status = status;
+    }
+
+    /// The attempts are in the order of `since`, each with another one.
+    pub(super) fn set_in_doubt(&self, in_doubt: v1::ListInDoubtResponse) {
+        self.state.lock().unwrap().in_doubt = in_doubt;
+    }
+
+    pub(super) fn set_resolutions(&self, resolutions: v1::ListResolutionsResponse) {
+        self.state.lock().unwrap().resolutions = resolutions;
     }
 
     pub(super) fn transfers(&self) -> Vec<crest_ledger::Transfer> {
@@ -213,6 +229,52 @@ impl Operations for Fake {
     }
 
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
-        Err(Status::unimplemented("no command uses it"))
+        Ok(Response::new(self.state.lock().unwrap().status.clone()))
+    }
+
+    async fn list_in_doubt(&self, r: Request<v1::ListInDoubtRequest>) -> Answer<v1::ListInDoubtResponse> {
+        let filter = border::in_doubt_filter_from(r.get_ref())?;
+        let state = self.state.lock().unwrap();
+        let old = |a: &&v1::InDoubtAttempt| a.age_ms >= r.get_ref().age_ms_min && a.since > filter.after.0;
+        let rows: Vec<v1::InDoubtAttempt> = state.in_doubt.attempts.iter().filter(old).cloned().collect();
+        let rows_max = PAGE_ROWS.min(filter.limit as usize);
+        let last = if rows.len() > rows_max { Some(rows[rows_max - 1].clone()) } else { None };
+        let next = last.map(|a| border::in_doubt_cursor((a.since, border::attempt_from(&a.attempt).unwrap())));
+        Ok(Response::new(v1::ListInDoubtResponse {
+            attempts: rows.into_iter().take(rows_max).collect(),
+            next_cursor: next.unwrap_or_default(),
+            shards: state.in_doubt.shards.clone(),
+        }))
+    }
+
+    async fn resolve(&self, r: Request<v1::ResolveRequest>) -> Answer<v1::ResolveResponse> {
+        let ask = border::resolve_from(r.into_inner())?;
+        match ask.txn.first_id {
+            404 => return Err(Status::not_found("no shard knows the attempt")),
+            503 => return Err(Status::failed_precondition("only shard 7 at node-7:7101 can say")),
+            504 => std::future::pending().await,
+            _ => {}
+        }
+        let kept = v1::Resolution {
+            attempt: border::attempt_to(&ask.txn),
+            fate: ask.txn.attempt as i32,
+            fate_timestamp: 1_794_355_200_000_000_000,
+            timestamp: 1_794_355_200_000_000_000,
+            reason: ask.reason,
+            by: ask.by,
+            shard: 3,
+        };
+        let shards = self.state.lock().unwrap().in_doubt.shards.clone();
+        let (finished, waits_for) = shards.into_iter().partition(|at| at.answers);
+        let resolved_before = ask.txn.first_id == 1;
+        Ok(Response::new(v1::ResolveResponse { resolution: Some(kept), resolved_before, finished, waits_for }))
+    }
+
+    async fn list_resolutions(&self, r: Request<v1::ListResolutionsRequest>) -> Answer<v1::ListResolutionsResponse> {
+        let limit = border::limit_from(r.get_ref().limit)?;
+        let mut answer = self.state.lock().unwrap().resolutions.clone();
+        answer.more = answer.resolutions.len() > limit as usize;
+        answer.resolutions.truncate(limit as usize);
+        Ok(Response::new(answer))
     }
 }

@@ -136,6 +136,15 @@ pub(crate) fn parse_patience(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How old something is at least: `2s`, `500ms`, `0s`.
+///
+/// # Errors
+/// When it is no duration, or more than a year.
+pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
+    let age = humantime::parse_duration(text).ok().filter(|age| *age <= Duration::from_secs(366 * 86_400));
+    age.ok_or_else(|| "expected a duration such as 2s, at most a year".to_owned())
+}
+
 /// A whole number of seconds: `30`, `30s`, `2h`.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! The operator's commands: one file each. They talk to a router like any client, through the public API.
 //!
 //! Every command answers with an [`outcome`]: text or one JSON document on standard output, errors as one line on standard
-//! error, and an exit code: 0 done, 1 refused (or the audit does not hold), 2 the command line is wrong, 3 the router could
-//! not be reached or the outcome is unknown.
+//! error, and an exit code: 0 done, 1 refused (or the audit does not hold, or a shard does not answer), 2 the command line is
+//! wrong, 3 the router could not be reached or the outcome is unknown, 4 something is in doubt for too long.
 
 pub(crate) mod account;
 pub(crate) mod audit;
@@ -12,12 +12,16 @@ pub(crate) mod meaning;
 pub(crate) mod outcome;
 pub(crate) mod query;
 pub(crate) mod rows;
+pub(crate) mod status;
 pub(crate) mod transfer;
+pub(crate) mod txn;
 
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod txn_tests;
 
 use std::process::ExitCode;
 
@@ -32,6 +36,10 @@ pub enum Command {
     Query(query::Args),
     /// Prove that no money was lost or made, while payments flow
     Audit(audit::Args),
+    /// Show how each shard is
+    Status(status::Args),
+    /// List transfers between shards that are in doubt, and have one ended
+    Txn(txn::Args),
 }
 
 /// Runs the command and prints its outcome.
@@ -44,5 +52,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Transfer(args) => transfer::run(args).await,
         Command::Query(args) => query::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Txn(args) => txn::run(args).await,
     }
 }

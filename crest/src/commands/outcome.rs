@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tonic::{Code, Status};
 
 /// The command was carried out, or refused by the ledger.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// For people, on standard output; empty for nothing.
     pub(crate) text: String,
@@ -30,6 +30,15 @@ pub(crate) enum Failure {
         text: String,
         /// The id that a retry has to carry.
         id: u128,
+    },
+    /// There is an outcome, which is printed as any other, and somebody has to look at it, or at what is missing from it.
+    Attention {
+        /// What is printed.
+        shown: Box<Outcome>,
+        /// Why it needs attention: one line on standard error.
+        text: String,
+        /// The exit code.
+        code: u8,
     },
 }
 
@@ -68,7 +77,9 @@ impl Failure {
 
     fn text(&self) -> &str {
         match self {
-            Self::Usage(text) | Self::Unavailable(text) | Self::Unknown { text, .. } => text,
+            Self::Usage(text) | Self::Unavailable(text) | Self::Unknown { text, .. } | Self::Attention { text, .. } => {
+                text
+            }
         }
     }
 
@@ -78,6 +89,7 @@ impl Failure {
             Self::Usage(_) => json!({ "error": error, "outcome": "invalid" }),
             Self::Unavailable(_) => json!({ "error": error, "outcome": "unavailable" }),
             Self::Unknown { id, .. } => json!({ "error": error, "outcome": "unknown", "id": id.to_string() }),
+            Self::Attention { shown, .. } => shown.json.clone(),
         }
     }
 
@@ -85,6 +97,7 @@ impl Failure {
         match self {
             Self::Usage(_) => 2,
             Self::Unavailable(_) | Self::Unknown { .. } => 3,
+            Self::Attention { code, .. } => *code,
         }
     }
 }
@@ -117,14 +130,18 @@ pub(super) fn render(ended: &Result<Outcome, Failure>, as_json: bool) -> (String
             (out, outcome.refusal.clone(), u8::from(outcome.refusal.is_some()))
         }
         Err(failure) => {
-            let out = if as_json { document(&failure.json()) } else { String::new() };
+            let out = match failure {
+                failure if as_json => document(&failure.json()),
+                Failure::Attention { shown, .. } => shown.text.trim_end().to_owned(),
+                _ => String::new(),
+            };
             (out, Some(failure.text().to_owned()), failure.exit_code())
         }
     }
 }
 
 /// The text of a gRPC error, on one line.
-fn reason(status: &Status) -> String {
+pub(super) fn reason(status: &Status) -> String {
     let mut text = status.message().to_owned();
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {

@@ -1,7 +1,7 @@
 //! The commands against a router of their own, from the words of the command line to what is printed.
 
 use super::fake::{AMOUNT_MAX, BUSY, Fake, SILENT};
-use super::{Command, account, audit, outcome, query, transfer};
+use super::{Command, account, audit, outcome, query, status, transfer, txn};
 use clap::{CommandFactory, Parser};
 use crest_ledger::TransferFlags;
 use crest_ledger::finding::{Field, Finding, FindingKind};
@@ -17,19 +17,19 @@ struct Cli {
 }
 
 /// What a command printed, and its exit code.
-struct Printed {
-    out: String,
-    error: String,
-    code: u8,
+pub(super) struct Printed {
+    pub(super) out: String,
+    pub(super) error: String,
+    pub(super) code: u8,
 }
 
 impl Printed {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap()
     }
 }
 
-async fn crest(router: &str, line: &str) -> Printed {
+pub(super) async fn crest(router: &str, line: &str) -> Printed {
     let words = ["crest"].into_iter().chain(line.split_whitespace()).chain(["--router", router]);
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
@@ -42,6 +42,8 @@ async fn crest(router: &str, line: &str) -> Printed {
         Command::Transfer(args) => transfer::execute(args).await,
         Command::Query(args) => query::execute(args).await,
         Command::Audit(args) => audit::execute(args).await,
+        Command::Status(args) => status::execute(args).await,
+        Command::Txn(args) => txn::execute(args).await,
     };
     let (out, error, code) = outcome::render(&ended, line.contains("--json"));
     Printed { out, error: error.unwrap_or_default(), code }
@@ -161,6 +163,12 @@ async fn a_wrong_command_line_is_exit_code_2() {
         "transfer post 1 --amount x",
         "transfer show",
         "audit --scale 39",
+        "txn list --in-doubt --resolved",
+        "txn list --older-than soon",
+        "txn list --limit 0",
+        "txn resolve 42 --reason x --by me",
+        "txn resolve 42/1 --reason x --by me",
+        "txn resolve 42/00c3d5f0a1b2c3d4 --by me",
     ];
     for line in lines {
         let printed = crest(&router, line).await;

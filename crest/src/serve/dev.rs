@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use crest_node::ClockSource;
-use crest_node::log::Options as LogOptions;
 use crest_router::service::{ledger_server, operations_server};
 
 use super::embedded::{Embedded, EmbeddedConfig};
@@ -59,7 +58,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         shards: args.shards,
         data_dir,
         clock: ClockSource::System,
-        log: LogOptions::default(),
+        log: super::node::log_options(),
     })?;
     let port = grpc::bind(args.listen).await?;
     let stop = grpc::stop_signal()?;

@@ -72,7 +72,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         map: cluster.map.clone(),
         data_dir: args.data_dir,
         clock: ClockSource::System,
-        log: LogOptions::default(),
+        log: log_options(),
     })?;
     let port = grpc::bind(listen).await?;
     let stop = grpc::stop_signal()?;
@@ -91,6 +91,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     recovery.abort();
     node.stop().map_err(anyhow::Error::msg)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How logs are kept. Tests begin new segments sooner.
+pub(super) fn log_options() -> LogOptions {
+    let usual = LogOptions::default();
+    LogOptions { segment_bytes: crest_node::points::VALUE_SEGMENT_BYTES.value().unwrap_or(usual.segment_bytes) }
 }
 
 /// Reads a cluster file; an error names it.

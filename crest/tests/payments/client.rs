@@ -19,6 +19,8 @@ use super::{Bank, new_id, plain};
 
 /// How long a request may stay unknown once all processes run: a transfer in doubt ends within 5 s.
 const SETTLE: Duration = Duration::from_secs(30);
+/// The timeout of some pending transfers, seconds: the shortest there is.
+const TIMEOUT_SECONDS: u32 = 1;
 /// The pause after a request that nobody answered.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -40,7 +42,26 @@ pub(crate) enum Fate {
 pub(crate) struct Sent {
     pub(crate) transfer: v1::Transfer,
     pub(crate) fate: Fate,
+    /// When it was about to be sent for the first time.
+    pub(crate) begun: Instant,
+    /// When its answer was here.
+    pub(crate) answered: Option<Instant>,
+    /// How it may be refused when it is a post or a void.
+    may_be: &'static [Status],
 }
+
+/// A pending transfer that was created and may still be there.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    transfer: v1::Transfer,
+    /// How a post or a void of it may be refused.
+    may_be: &'static [Status],
+}
+
+/// Its time may be over when it is posted.
+const TIMED: &[Status] = &[Status::PendingTransferExpired];
+/// It never was; and the id of who asks is burned then.
+const MISSING: &[Status] = &[Status::PendingTransferNotFound, Status::IdAlreadyFailed];
 
 impl Sent {
     pub(crate) fn id(&self) -> u128 {
@@ -63,7 +84,9 @@ pub(crate) struct Client {
     pub(crate) sent: Vec<Sent>,
     unknown: VecDeque<Request>,
     /// Pending transfers that were created, and are neither posted nor voided.
-    pending: Vec<usize>,
+    pending: Vec<Pending>,
+    /// Whether some of them expire.
+    timeouts: bool,
     /// Requests that had to be sent again.
     pub(crate) retries: u64,
 }
@@ -72,7 +95,20 @@ impl Client {
     /// A client whose choices follow from `seed`.
     pub(crate) fn new(seed: u64, bank: Arc<Bank>) -> Self {
         let random = Random::new(seed);
-        Self { random, bank, sent: Vec::new(), unknown: VecDeque::new(), pending: Vec::new(), retries: 0 }
+        Self {
+            random,
+            bank,
+            sent: Vec::new(),
+            unknown: VecDeque::new(),
+            pending: Vec::new(),
+            timeouts: true,
+            retries: 0,
+        }
+    }
+
+    /// None of its reservations expire: an expiry leaves no record from which a reader's sums could be computed.
+    pub(crate) fn without_timeouts(self) -> Self {
+        Self { timeouts: false, ..self }
     }
 
     /// How many requests have an unknown outcome.
@@ -149,8 +185,10 @@ impl Client {
         let is_chain = self.sent[events.start].transfer.flags.is_some_and(|flags| flags.linked);
         // A chain that was made before breaks at its first event, which exists; and all of it is there.
         let chain_is_there = is_chain && results[0].status() == Status::Exists;
+        let now = Instant::now();
         for (at, result) in events.zip(results) {
             let sent = &mut self.sent[at];
+            sent.answered = Some(now);
             sent.fate = match result.status() {
                 Status::Created | Status::Exists => Fate::Done(Some(result.timestamp)),
                 Status::LinkedEventFailed if chain_is_there => Fate::Done(None),
@@ -159,10 +197,12 @@ impl Client {
             let flags = sent.transfer.flags.unwrap_or_default();
             let done = matches!(sent.fate, Fate::Done(_));
             if flags.pending && done {
-                self.pending.push(at);
+                let may_be = if sent.transfer.timeout > 0 { TIMED } else { &[] };
+                self.pending.push(Pending { transfer: sent.transfer, may_be });
             }
             let resolves = flags.post_pending_transfer || flags.void_pending_transfer;
-            assert!(done || !resolves, "the pending transfer is there and open, but: {sent:?}");
+            let expected = done || sent.may_be.contains(&result.status());
+            assert!(expected || !resolves, "the pending transfer is there and open, but: {sent:?}");
         }
     }
 
@@ -171,18 +211,28 @@ impl Client {
         let start = self.sent.len();
         let mut independent = false;
         match self.random.below(100) {
-            0..=44 => self.add_plain(1, false),
-            45..=69 => {
+            0..=41 => self.add_plain(1, false),
+            42..=64 => {
                 let count = 2 + self.random.below(39);
                 independent = self.random.chance(40);
                 self.add_plain(count, false);
             }
-            70..=81 => {
-                let count = 2 + self.random.below(2);
+            65..=76 => {
+                let more = if self.random.chance(85) { 2 } else { 30 };
+                let count = 2 + self.random.below(more);
                 self.add_plain(count, true);
             }
-            82..=90 => self.add_pending(),
-            _ => self.add_resolution(),
+            77..=85 => self.add_pending(),
+            86..=93 => match self.pending.pop() {
+                Some(pending) => self.add_resolution(pending),
+                None => self.add_plain(1, false),
+            },
+            94 => {
+                let id = number_to(new_id(&mut self.random));
+                let transfer = v1::Transfer { id, ..plain(0, self.bank.open_pair(&mut self.random), 1_000) };
+                self.add_resolution(Pending { transfer, may_be: MISSING });
+            }
+            _ => self.add_balancing(),
         }
         Request { events: start..self.sent.len(), independent }
     }
@@ -192,32 +242,51 @@ impl Client {
             let pair = self.bank.pair(&mut self.random);
             let amount = 1 + self.random.below(1_000);
             let transfer = plain(new_id(&mut self.random), pair, u128::from(amount));
-            let flags = v1::TransferFlags { linked: chain && n + 1 < count, ..Default::default() };
+            // A long chain with a balancing transfer takes a round trip an event.
+            let balances = if chain && count > 3 { 0 } else { 4 };
+            let flags = v1::TransferFlags {
+                linked: chain && n + 1 < count,
+                balancing_debit: self.random.chance(balances),
+                balancing_credit: self.random.chance(balances),
+                ..Default::default()
+            };
             self.add(v1::Transfer { flags: Some(flags), ..transfer });
         }
+    }
+
+    /// A chain whose second payment takes what is there: its amount is known only when the first one is reserved.
+    fn add_balancing(&mut self) {
+        self.add_plain(1, false);
+        let transfer = plain(new_id(&mut self.random), self.bank.balanced_pair(&mut self.random), 400);
+        let flags = v1::TransferFlags { balancing_debit: true, ..Default::default() };
+        self.add(v1::Transfer { flags: Some(flags), ..transfer });
+        let first = self.sent.len() - 2;
+        self.sent[first].transfer.flags = Some(v1::TransferFlags { linked: true, ..Default::default() });
     }
 
     fn add_pending(&mut self) {
         let pair = self.bank.open_pair(&mut self.random);
         let transfer = plain(new_id(&mut self.random), pair, 1 + u128::from(self.random.below(1_000)));
         let flags = v1::TransferFlags { pending: true, ..Default::default() };
-        self.add(v1::Transfer { flags: Some(flags), ..transfer });
+        let timeout = if self.timeouts && self.random.chance(40) { TIMEOUT_SECONDS } else { 0 };
+        self.add(v1::Transfer { flags: Some(flags), timeout, ..transfer });
     }
 
-    /// A post or a void of a pending transfer; a payment when there is none.
-    fn add_resolution(&mut self) {
-        let Some(at) = self.pending.pop() else { return self.add_plain(1, false) };
-        let pending = self.sent[at].transfer;
+    /// A post or a void of a pending transfer.
+    fn add_resolution(&mut self, Pending { transfer: pending, may_be }: Pending) {
         let posts = self.random.chance(60);
         let reserved = number_from(pending.amount);
         let amount = if posts { u128::from(self.random.below(reserved as u64 + 1)) } else { reserved };
         let flags =
             v1::TransferFlags { post_pending_transfer: posts, void_pending_transfer: !posts, ..Default::default() };
         let id = number_to(new_id(&mut self.random));
-        self.add(v1::Transfer { id, amount: number_to(amount), pending_id: pending.id, flags: Some(flags), ..pending });
+        let (amount, pending_id) = (number_to(amount), pending.id);
+        self.add(v1::Transfer { id, amount, pending_id, flags: Some(flags), timeout: 0, ..pending });
+        self.sent.last_mut().expect("it was just added").may_be = may_be;
     }
 
     fn add(&mut self, transfer: v1::Transfer) {
-        self.sent.push(Sent { transfer, fate: Fate::Unknown });
+        let (begun, answered) = (Instant::now(), None);
+        self.sent.push(Sent { transfer, fate: Fate::Unknown, begun, answered, may_be: &[] });
     }
 }

@@ -3,6 +3,8 @@
 //! Their oracle assumes nothing of an answer that did not come. An acknowledged result has to stand, whatever befell the
 //! processes since; an unknown one settles when the same request is sent again.
 
+#![allow(dead_code, unused_imports, reason = "each test takes what it needs")]
+
 mod client;
 mod oracle;
 
@@ -18,11 +20,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
-pub(crate) use client::Client;
-pub(crate) use oracle::{check_everything, watch_the_sums};
+pub(crate) use client::{Client, Fate, Sent};
+pub(crate) use oracle::{Balances, add, balances, check_everything, check_sums, watch_the_sums};
 
 /// The ledger number of all payments, and another one.
-const LEDGER: u32 = 7;
+pub(crate) const LEDGER: u32 = 7;
 const OTHER_LEDGER: u32 = 8;
 /// Accounts of each shard that nothing limits.
 const OPEN_ACCOUNTS: usize = 8;
@@ -74,13 +76,28 @@ impl Bank {
         self.open.iter().flatten().chain(&self.limited).copied().collect()
     }
 
+    /// How many shards it is spread over.
+    pub(crate) fn shards(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The accounts that keep a history: one of each shard.
+    pub(crate) fn with_history(&self) -> Vec<u128> {
+        self.open.iter().map(|accounts| accounts[1]).collect()
+    }
+
     /// Creates the accounts and funds those with a limit.
     pub(crate) async fn open(&self, ledger: &mut LedgerClient<Channel>) {
+        let with_history = self.with_history();
         let account = |id: u128, number: u32, limited: bool| v1::Account {
             id: number_to(id),
             ledger: number,
             code: 1,
-            flags: Some(v1::AccountFlags { debits_must_not_exceed_credits: limited, ..Default::default() }),
+            flags: Some(v1::AccountFlags {
+                debits_must_not_exceed_credits: limited,
+                history: with_history.contains(&id),
+                ..Default::default()
+            }),
             ..Default::default()
         };
         let mut accounts: Vec<_> = self.open.iter().flatten().map(|id| account(*id, LEDGER, false)).collect();
@@ -108,9 +125,16 @@ impl Bank {
             14..=15 => (debit, self.missing),
             16..=17 => (self.missing, credit),
             18 => (debit, self.foreign),
-            _ if debit == credit => (debit, self.open[other][0]),
+            _ if debit == credit => (debit, self.limited[to]),
             _ => (debit, credit),
         }
+    }
+
+    /// An account with a limit, and one on another shard.
+    fn balanced_pair(&self, random: &mut Random) -> Pair {
+        let from = random.below(self.limited.len() as u64) as usize;
+        let to = (from + 1 + random.below(self.open.len() as u64 - 1) as usize) % self.open.len();
+        (self.limited[from], pick(&self.open[to], random))
     }
 
     fn open_pair(&self, random: &mut Random) -> Pair {
@@ -131,7 +155,7 @@ pub(crate) fn new_id(random: &mut Random) -> u128 {
 }
 
 /// A payment.
-fn plain(id: u128, (debit, credit): Pair, amount: u128) -> v1::Transfer {
+pub(crate) fn plain(id: u128, (debit, credit): Pair, amount: u128) -> v1::Transfer {
     v1::Transfer {
         id: number_to(id),
         debit_account_id: number_to(debit),

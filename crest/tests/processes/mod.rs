@@ -2,9 +2,12 @@
 //! dropped, and never waited for without end.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(unused_imports, reason = "each test takes what it needs")]
+
+mod files;
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -15,6 +18,8 @@ use crest_proto::v1;
 use crest_proto::v1::ledger_client::LedgerClient;
 use crest_proto::v1::operations_client::OperationsClient;
 use tonic::transport::{Channel, Endpoint};
+
+pub(crate) use files::{ClusterFiles, free_addresses};
 
 /// How long a process may take to be ready. It writes its first log segments, while other tests share the disk.
 const READY: Duration = Duration::from_secs(60);
@@ -31,9 +36,19 @@ pub(crate) const CLUSTER: &str = "test";
 pub(crate) struct Server {
     child: Child,
     arguments: String,
-    stderr: Arc<Mutex<String>>,
-    /// Where it listens, as it said itself.
+    stderr: Arc<Mutex<Stderr>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+    said: mpsc::Receiver<SocketAddr>,
+    /// Where it listens, as it said itself when it was ready.
     pub(crate) address: SocketAddr,
+}
+
+/// What a server wrote to standard error.
+#[derive(Default)]
+struct Stderr {
+    last: String,
+    /// The failpoints that told of themselves, each with what it was told, in order.
+    points: Vec<(String, String)>,
 }
 
 impl Server {
@@ -42,27 +57,80 @@ impl Server {
     /// # Panics
     /// When it is not ready in time; with what it wrote to standard error.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let arguments = [arguments, &["--metrics", "off"]].concat();
-        let mut child = spawn(&arguments);
-        let stderr = Arc::new(Mutex::new(String::new()));
-        keep_last_lines(child.stderr.take().expect("standard error is a pipe"), stderr.clone());
+        let mut server = Self::launch(arguments, "");
+        if let Err(ended) = server.ready() {
+            panic!("crest {} is not ready: {ended:?}\n{}", server.arguments, server.log());
+        }
+        server
+    }
+
+    /// Starts `crest` with these arguments, without metrics, and with these failpoints; see `crest-failpoints`.
+    pub(crate) fn launch(arguments: &[&str], failpoints: &str) -> Self {
+        let mut command = command();
+        command.args(arguments).args(["--metrics", "off"]).env("FAILPOINTS", failpoints);
+        Self::launch_as(command)
+    }
+
+    /// Starts a command that serves, without waiting for it.
+    pub(crate) fn launch_as(mut command: Command) -> Self {
+        let mut child = spawn(&mut command);
+        let stderr = Arc::new(Mutex::new(Stderr::default()));
+        let reader = keep_last_lines(child.stderr.take().expect("standard error is a pipe"), stderr.clone());
         let stdout = child.stdout.take().expect("standard output is a pipe");
-        let (ready, address) = mpsc::channel();
+        let (ready, said) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if let Some((_, address)) = line.rsplit_once("ready on ") {
-                    let _ = ready.send(address.trim().parse::<SocketAddr>());
+                    let _ = ready.send(address.trim().parse::<SocketAddr>().expect("an address"));
                 }
             }
         });
+        let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
         let arguments = arguments.join(" ");
         let unbound = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { child, arguments, stderr, address: unbound };
-        server.address = match address.recv_timeout(READY) {
-            Ok(Ok(address)) => address,
-            other => panic!("crest {} is not ready: {other:?}\n{}", server.arguments, server.log()),
-        };
-        server
+        Self { child, arguments, stderr, reader: Some(reader), said, address: unbound }
+    }
+
+    /// Waits until it says that it is ready; an error when it ended before, with how.
+    ///
+    /// # Panics
+    /// When neither happens in time; with what it wrote to standard error.
+    pub(crate) fn ready(&mut self) -> Result<(), ExitStatus> {
+        match self.said.recv_timeout(READY) {
+            Ok(address) => {
+                self.address = address;
+                Ok(())
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(self.ended()),
+            Err(error) => panic!("crest {} is not ready: {error}\n{}", self.arguments, self.log()),
+        }
+    }
+
+    /// How it ended, when it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        let ended = self.child.try_wait().expect("the process is ours")?;
+        // Then all that it wrote is there to be read.
+        self.reader.take().map(std::thread::JoinHandle::join);
+        Some(ended)
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        wait(&mut self.child, END).unwrap_or_else(|| panic!("crest {} does not end\n{}", self.arguments, self.log()));
+        self.has_ended().expect("it has ended")
+    }
+
+    /// Whether the failpoint `name` told of itself.
+    pub(crate) fn was_at(&self, name: &str) -> bool {
+        self.stderr.lock().expect("nobody panics with it").points.iter().any(|(point, _)| point == name)
+    }
+
+    /// The failpoints that told of themselves.
+    pub(crate) fn points(&self) -> Vec<String> {
+        self.stderr.lock().expect("nobody panics with it").points.iter().map(|(point, _)| point.clone()).collect()
     }
 
     /// A whole cluster in one process, on a free port.
@@ -72,7 +140,7 @@ impl Server {
 
     /// What it wrote to standard error last.
     pub(crate) fn log(&self) -> String {
-        self.stderr.lock().expect("nobody panics with it").clone()
+        self.stderr.lock().expect("nobody panics with it").last.clone()
     }
 
     /// `kill -9`: the process has no say in it. It is gone when this returns, and its ports are free.
@@ -155,14 +223,19 @@ pub(crate) struct Ended {
 /// # Panics
 /// When it does not end in time: a server that was to be refused has started.
 pub(crate) fn run(arguments: &[&str], patience: Duration) -> Ended {
-    let mut child = spawn(arguments);
+    run_as(command().args(arguments), patience)
+}
+
+/// As [`run`], for a command that was made with [`command`].
+pub(crate) fn run_as(command: &mut Command, patience: Duration) -> Ended {
+    let mut child = spawn(command);
     let stdout = read_all(child.stdout.take().expect("standard output is a pipe"));
     let stderr = read_all(child.stderr.take().expect("standard error is a pipe"));
     let Some(status) = wait(&mut child, patience) else {
         let _ = child.kill();
         let _ = child.wait();
         let (stdout, stderr) = (stdout.join(), stderr.join());
-        panic!("crest {} has not ended within {patience:?}: {stdout:?} {stderr:?}", arguments.join(" "));
+        panic!("{command:?} has not ended within {patience:?}: {stdout:?} {stderr:?}");
     };
     let text = |reader: std::thread::JoinHandle<String>| reader.join().expect("reading does not panic");
     Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
@@ -181,13 +254,26 @@ pub(crate) fn refused(arguments: &[&str], code: i32, words: &[&str]) {
     assert!(!ended.stderr.contains("panicked"), "crest {}: {}", arguments.join(" "), ended.stderr);
 }
 
-fn spawn(arguments: &[&str]) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_crest"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // What the developer has set for a server of their own must not reach the ones of the test.
-    for name in ["CREST_LISTEN", "CREST_METRICS", "CREST_ROUTER", "CREST_SCALE", "RUST_LOG"] {
+/// The binary: `CREST_BINARY`, or the one that was built with the test.
+pub(crate) fn binary() -> std::ffi::OsString {
+    std::env::var_os("CREST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_crest").into())
+}
+
+/// A command that runs the binary, without what a developer has set for a server of their own.
+pub(crate) fn command() -> Command {
+    without_settings(Command::new(binary()))
+}
+
+/// Takes out of a command what a developer has set for a server of their own: it must not reach the ones of the test.
+pub(crate) fn without_settings(mut command: Command) -> Command {
+    for name in ["CREST_LISTEN", "CREST_METRICS", "CREST_ROUTER", "CREST_SCALE", "RUST_LOG", "FAILPOINTS"] {
         command.env_remove(name);
     }
+    command
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().expect("the binary was built with the test")
 }
 
@@ -199,10 +285,14 @@ fn read_all(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Str
     })
 }
 
-fn keep_last_lines(from: impl Read + Send + 'static, kept: Arc<Mutex<String>>) {
+fn keep_last_lines(from: impl Read + Send + 'static, stderr: Arc<Mutex<Stderr>>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
-            let mut kept = kept.lock().expect("nobody panics with it");
+            let mut stderr = stderr.lock().expect("nobody panics with it");
+            if let Some((point, told)) = line.strip_prefix("failpoint ").and_then(|said| said.split_once(": ")) {
+                stderr.points.push((point.to_owned(), told.to_owned()));
+            }
+            let kept = &mut stderr.last;
             kept.push_str(&line);
             kept.push('\n');
             if kept.len() > 2 * STDERR_BYTES {
@@ -211,7 +301,7 @@ fn keep_last_lines(from: impl Read + Send + 'static, kept: Arc<Mutex<String>>) {
                 kept.drain(..cut);
             }
         }
-    });
+    })
 }
 
 fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
@@ -235,68 +325,9 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("temporary folders have readable names")
 }
 
-/// Addresses whose ports were free just now. They are below those that systems give to outgoing connections (from 32,768
-/// on): none of these must take the port of a node that is down for a moment.
-pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
-    use std::hash::{BuildHasher, Hasher};
-    let random = || std::collections::hash_map::RandomState::new().build_hasher().finish();
-    let somewhere = || TcpListener::bind(("127.0.0.1", 10_000 + (random() % 20_000) as u16)).ok();
-    let listeners: Vec<TcpListener> = std::iter::repeat_with(somewhere).take(10_000).flatten().take(count).collect();
-    assert_eq!(listeners.len(), count, "127.0.0.1 has free ports");
-    listeners.iter().map(|listener| listener.local_addr().expect("it is bound")).collect()
-}
-
-/// A cluster of separate processes: a file, and where its shards keep their data.
-pub(crate) struct ClusterFiles {
-    dir: tempfile::TempDir,
-    /// The shards' addresses, by number.
-    pub(crate) shards: Vec<SocketAddr>,
-}
-
-impl ClusterFiles {
-    /// A cluster file for `shards` shards on ports that are free.
-    pub(crate) fn new(shards: usize) -> Self {
-        let files = Self { dir: folder(), shards: free_addresses(shards) };
-        files.write("cluster.toml", &files.toml());
-        files
-    }
-
-    /// The text of the cluster file.
-    pub(crate) fn toml(&self) -> String {
-        let shards = self.shards.iter().enumerate();
-        let shards = shards.map(|(id, address)| format!("\n[[shard]]\nid = {id}\naddress = \"{address}\"\n"));
-        format!("cluster = \"{CLUSTER}\"\nepoch = 1\n{}", shards.collect::<String>())
-    }
-
-    /// Writes a file next to the cluster file.
-    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.dir.path().join(name);
-        std::fs::write(&path, content).expect("the temporary folder can be written");
-        path
-    }
-
-    /// A path in the cluster's folder.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Where a shard keeps its data.
-    pub(crate) fn data_dir(&self, shard: usize) -> PathBuf {
-        self.path(&format!("shard-{shard}"))
-    }
-
-    /// Starts the node of a shard.
-    pub(crate) fn node(&self, shard: usize) -> Server {
-        let (file, data) = (self.path("cluster.toml"), self.data_dir(shard));
-        let number = shard.to_string();
-        Server::start(&["node", "--cluster", text(&file), "--shard", &number, "--data-dir", text(&data)])
-    }
-
-    /// Starts a router on `listen`.
-    pub(crate) fn router(&self, listen: SocketAddr) -> Server {
-        let file = self.path("cluster.toml");
-        Server::start(&["router", "--cluster", text(&file), "--listen", &listen.to_string()])
-    }
+/// Arguments as [`Server::launch`] takes them.
+pub(crate) fn borrowed(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
 }
 
 /// Asks for the shards' status until `done` says so.

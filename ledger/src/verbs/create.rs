@@ -72,6 +72,7 @@ fn chain(tables: &mut Tables, unit: &[Step], results: &mut Vec<EventResult>) {
         }
     }
     tables.keep();
+    tables.note_chain(results[before..].iter().map(|result| result.timestamp));
 }
 
 /// The results of a chain that failed at `culprit`: its own status there, `linked_event_failed` elsewhere, and at the end

@@ -8,8 +8,9 @@ use crate::TransferStatus as S;
 use crate::clock::Timestamp;
 use crate::decisions::Decision;
 use crate::limits::DECIDE_WINDOW_NS;
+use crate::records::IdState;
 use crate::tables::Tables;
-use crate::txn::{Commit, Decided, EventResult, Outcome, Refusal, ShardId, Step, TxnId, Verdict};
+use crate::txn::{Commit, Decided, Event, EventResult, Outcome, Refusal, ShardId, Step, TxnId, Verdict};
 
 /// What the router tells the decider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +95,7 @@ fn attempt(tables: &mut Tables, request: &DecideRequest) -> Attempt {
         let at = tables.tick();
         let step = request.steps.iter().find(|s| s.index == index);
         let mine = step.map(|step| try_event(tables, step, at));
+        let elsewhere = step.is_none();
         let mut commit = Commit { timestamp: at, amount: *amount };
         let own = match mine {
             Some(Verdict::Blocked) => {
@@ -111,12 +113,14 @@ fn attempt(tables: &mut Tables, request: &DecideRequest) -> Attempt {
                 None
             }
             Some(Verdict::Refuse(r)) => Some(r),
-            None => None,
+            None => failed_before(tables, request, index, *id),
         };
+        // The router that was told so first may have died before it told anybody.
+        let tell_again = elsewhere && own.is_some();
         let others = request.refusals.iter().filter(|r| r.index == index).copied();
         if let Some(refusal) = combine(own.into_iter().chain(others)) {
             tables.rollback();
-            return Attempt::Refuse(refusal, burned_id(*id, refusal.status));
+            return Attempt::Refuse(refusal, if tell_again { *id } else { burned_id(*id, refusal.status) });
         }
         commits.push(commit);
     }
@@ -125,7 +129,20 @@ fn attempt(tables: &mut Tables, request: &DecideRequest) -> Attempt {
         return Attempt::TooLate;
     }
     tables.keep();
+    tables.note_chain(commits.iter().map(|commit| commit.timestamp));
     Attempt::Commit(commits)
+}
+
+/// Whether this shard has decided before that an event on other shards failed for good. They may not have heard of it when
+/// they voted for this attempt, but another attempt's client may have.
+fn failed_before(tables: &Tables, request: &DecideRequest, index: u16, id: u128) -> Option<Refusal> {
+    // Only transfers fail for good, and accounts may have the same numbers. A single event is always one of this shard's own.
+    let transfers = request.steps.iter().any(|step| matches!(step.event, Event::Transfer(_)));
+    if !transfers || request.events.len() == 1 {
+        return None;
+    }
+    let entry = tables.id(id).filter(|entry| entry.state == IdState::Failed)?;
+    Some(Refusal { index, status: S::IdAlreadyFailed as u8, timestamp: entry.timestamp, ledger: 0 })
 }
 
 /// Puts what the decider and the participants say of one event together: the status that ranks first.

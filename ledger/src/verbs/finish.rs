@@ -22,9 +22,9 @@ pub fn finish(tables: &mut Tables, txn: &TxnId, outcome: &Outcome) -> bool {
                 return false;
             }
             let Some(hold) = tables.close_hold(txn) else { return true };
+            tables.note_chain(commits.iter().map(|commit| commit.timestamp));
             for step in &hold.steps {
                 let commit = &commits[usize::from(step.index)];
-                tables.observe(commit.timestamp);
                 // The decider does not know the events that do not touch it, so it cannot tell which are imported.
                 let at = record::event_timestamp(&step.event, commit.timestamp);
                 match &step.event {

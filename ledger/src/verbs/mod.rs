@@ -5,6 +5,7 @@ pub mod prepare;
 pub mod decide;
 pub mod finish;
 pub mod recover;
+pub mod resolve;
 pub mod expire;
 
 use crate::checks;
@@ -50,6 +51,16 @@ pub(crate) fn try_event(tables: &mut Tables, step: &Step, at: Timestamp) -> Verd
 /// has the number of a transient one.)
 pub(crate) fn burned_id(id: u128, status: u8) -> u128 {
     if crate::TransferStatus::from_number(status).is_some_and(|s| s.is_transient()) { id } else { 0 }
+}
+
+/// As [`burn`], for an id that failed on another shard. False when it has succeeded here or may yet: then that failure must
+/// not be the answer.
+pub(crate) fn burn_unless_done(tables: &mut Tables, id: u128) -> bool {
+    if tables.holds().creates(id) {
+        return false;
+    }
+    burn(tables, id);
+    tables.id(id).is_none_or(|entry| entry.state == IdState::Failed)
 }
 
 /// Remembers that a transfer id failed and never succeeds. An id that is known already stays what it is.

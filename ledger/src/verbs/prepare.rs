@@ -1,6 +1,7 @@
 //! Prepare: reserve what one shard has to give to a transaction that another shard decides.
 
 use super::{expire, try_event};
+use crate::checks::resolve::pending_of;
 use crate::clock::Timestamp;
 use crate::holds::{HeldAccount, Hold};
 use crate::records::Effect;
@@ -10,10 +11,14 @@ use crate::{Account, TransferFlags};
 
 /// Checks the steps in order, each seeing the ones before; when nothing refuses, opens a hold and votes for it.
 ///
-/// A second prepare of the same attempt replaces its hold: that is how a chain with balancing transfers, whose amounts
-/// are known one after the other, grows step by step. A prepare that comes after the attempt ended opens a hold that
-/// nobody finishes; it asks the decider at its deadline and is released.
+/// A longer prepare of the same attempt replaces its hold: that is how a chain with balancing transfers, whose amounts
+/// are known one after the other, grows step by step. One that is no longer than the hold is a repeated message, or was
+/// overtaken; the hold stands, since the decider may have relied on it already. A prepare that comes after the attempt ended
+/// opens a hold that nobody finishes; it asks the decider at its deadline and is released.
 pub fn prepare(tables: &mut Tables, txn: TxnId, decider: ShardId, steps: Vec<Step>) -> Vote {
+    if let Some(vote) = repeated(tables, &txn, &steps) {
+        return vote;
+    }
     tables.close_hold(&txn);
     if txn.is_expiry() {
         return expire::prepare(tables, txn, decider);
@@ -32,6 +37,21 @@ pub fn prepare(tables: &mut Tables, txn: TxnId, decider: ShardId, steps: Vec<Ste
     }
     tables.open_hold(hold);
     Vote::Held { amounts, clock: tables.now(), commit_before }
+}
+
+/// The vote that was given to these steps before, if the attempt's hold has them all.
+fn repeated(tables: &Tables, txn: &TxnId, steps: &[Step]) -> Option<Vote> {
+    let held = tables.holds().get(txn)?.steps.get(..steps.len())?;
+    let same = |(a, b): (&Step, &Step)| (a.index, a.sides, a.event) == (b.index, b.sides, b.event);
+    if !held.iter().zip(steps).all(same) {
+        return None;
+    }
+    let expiry = |step: &Step| match &step.event {
+        Event::Transfer(t) if step.sides.debit() => pending_of(tables, t.pending_id_if_resolving())?.0.expires_at(),
+        _ => None,
+    };
+    let commit_before = held.iter().filter_map(expiry).min().unwrap_or(Timestamp::MAX);
+    Some(Vote::Held { amounts: held.iter().map(|s| s.amount_max).collect(), clock: tables.now(), commit_before })
 }
 
 type Trial = (Vec<u128>, Vec<HeldAccount>, Timestamp);
@@ -82,12 +102,16 @@ impl Needs {
     fn add(&mut self, tables: &Tables, step: &Step, at: Timestamp) {
         let Event::Transfer(t) = &step.event else { return };
         let done = tables.transfer_at(at).expect("the step was just tried").transfer;
-        let pending = crate::checks::resolve::pending_of(tables, done.pending_id_if_resolving()).map(|(p, _)| p);
-        for (here, id) in [(step.sides.debit(), done.debit_account_id), (step.sides.credit(), done.credit_account_id)] {
+        let pending = pending_of(tables, done.pending_id_if_resolving()).map(|(p, _)| p);
+        for (here, id, balancing) in [
+            (step.sides.debit(), done.debit_account_id, TransferFlags::BALANCING_DEBIT),
+            (step.sides.credit(), done.credit_account_id, TransferFlags::BALANCING_CREDIT),
+        ] {
             if here {
                 let effect = Effect::of(&done, pending.as_ref(), id);
-                let closing = effect.closed.is_some() || t.flags.any(TransferFlags::CLOSING);
-                self.of(id).add(&effect, closing);
+                // What balances an account moves what it has at the decision's timestamp: nothing may change that before.
+                let alone = effect.closed.is_some() || t.flags.any(TransferFlags::CLOSING | balancing);
+                self.of(id).add(&effect, alone);
             }
         }
     }
@@ -103,7 +127,7 @@ impl Needs {
 }
 
 impl Need {
-    fn add(&mut self, effect: &Effect, closing: bool) {
+    fn add(&mut self, effect: &Effect, alone: bool) {
         let sums = |parts: [u128; 4]| {
             let a = Account {
                 debits_pending: parts[0],
@@ -116,7 +140,7 @@ impl Need {
         };
         let (added, taken) = (sums(effect.added), sums(effect.taken));
         let held = &mut self.held;
-        held.exclusive |= closing;
+        held.exclusive |= alone;
         held.debits = held.debits.saturating_add(added.0);
         held.credits = held.credits.saturating_add(added.1);
         (held.debit_need, held.debit_relief) =

@@ -2,10 +2,13 @@
 
 use super::audit::{AuditProgress, BUCKETS, Bucket, HALVES_MAX, HalvesQuery, ShardAudit};
 use super::codec::{Packed, pack_list, unpack_list};
+use super::in_doubt::{ATTEMPTS_MAX, InDoubtFilter, InDoubtPage, Known};
 use crate::clock::Timestamp;
-use crate::limits::BATCH_EVENTS_MAX;
+use crate::limits::{BATCH_EVENTS_MAX, RESOLUTIONS_MAX};
 use crate::packed::{Reader, Writer};
 use crate::records::TransferRecord;
+use crate::resolutions::Resolution;
+use crate::txn::TxnId;
 use crate::{Account, AccountBalance, AccountFilter, QueryFilter, Transfer};
 
 /// A question to one shard. `at` is the instant to read at, ns; 0 is now. The answer comes when nothing at or below that
@@ -45,6 +48,26 @@ pub enum Query {
     Pending(Vec<u128>),
     /// The accounts with these ids, as they are now, doubt or not: for what of them never changes.
     KnownAccounts(Vec<u128>),
+    /// Which attempts have a hold or an unacknowledged decision here, as of now.
+    InDoubt(InDoubtFilter),
+    /// What is known of these attempts, as of now; at most [`ATTEMPTS_MAX`].
+    Attempts(Vec<TxnId>),
+    /// The newest of the resolutions that are kept here, so many.
+    Resolutions(u32),
+}
+
+impl Query {
+    /// The instant that it names, ns; 0 when it names none.
+    pub fn instant(&self) -> Timestamp {
+        match self {
+            Self::Accounts(at, _) | Self::Transfers(at, _) | Self::Audit(_, at) | Self::AuditRecords(at, _) => *at,
+            Self::AccountTransfers(at, _) | Self::AccountBalances(at, _) => *at,
+            Self::QueryAccounts(at, _) | Self::QueryTransfers(at, _) => *at,
+            Self::Status | Self::Clock | Self::Pending(_) | Self::KnownAccounts(_) => 0,
+            Self::InDoubt(_) | Self::Attempts(_) | Self::Resolutions(_) => 0,
+            Self::AuditProgress(_) | Self::AuditBuckets(_) | Self::AuditHalves(_) => 0,
+        }
+    }
 }
 
 /// How a shard is.
@@ -60,6 +83,13 @@ pub struct ShardStatus {
     pub hold_age_ms_max: u64,
     /// Decisions in the outbox.
     pub outbox: u64,
+    /// Age of the oldest, ms.
+    pub outbox_age_ms_max: u64,
+    /// Holds and decisions in the outbox that are older than
+    /// [`HOLD_DEADLINE_NS`](crate::limits::HOLD_DEADLINE_NS): their router did not end them.
+    pub in_doubt: u64,
+    /// Age of the oldest of those, ms.
+    pub in_doubt_age_ms_max: u64,
     /// Last applied log entry.
     pub applied_index: u64,
     /// Last log entry in a checkpoint.
@@ -73,7 +103,8 @@ pub struct ShardStatus {
 pub enum QueryAnswer {
     /// To `Status`.
     Status(ShardStatus),
-    /// To `Clock`, ns.
+    /// To `Clock`, ns. To a read that names an instant in the middle of a chain, instead of its answer: the chain's end, at
+    /// which it may be asked again.
     Clock(Timestamp),
     /// Accounts, in the order asked or listed; and where to go on when a list is not at its end, or the instant that a
     /// look-up is of.
@@ -92,6 +123,12 @@ pub enum QueryAnswer {
     AuditHalves(Vec<TransferRecord>),
     /// To `Pending`: for each id found here, the transfer.
     Pending(Vec<Transfer>),
+    /// To `InDoubt`.
+    InDoubt(InDoubtPage),
+    /// To `Attempts`.
+    Attempts(Known),
+    /// To `Resolutions`, newest first.
+    Resolutions(Vec<(TxnId, Resolution)>),
 }
 
 impl Packed for Query {
@@ -145,6 +182,17 @@ impl Packed for Query {
                 Writer(out).u8(35).u64(*at);
                 pack_list(times, out);
             }
+            Self::InDoubt(filter) => {
+                out.push(20);
+                filter.pack(out);
+            }
+            Self::Attempts(txns) => {
+                out.push(21);
+                pack_list(txns, out);
+            }
+            Self::Resolutions(limit) => {
+                Writer(out).u8(22).u32(*limit);
+            }
         }
     }
 
@@ -165,6 +213,9 @@ impl Packed for Query {
             33 => Self::AuditBuckets(Packed::unpack(r)?),
             34 => Self::AuditHalves(Packed::unpack(r)?),
             35 => Self::AuditRecords(r.u64()?, unpack_list(r, HALVES_MAX)?),
+            20 => Self::InDoubt(Packed::unpack(r)?),
+            21 => Self::Attempts(unpack_list(r, ATTEMPTS_MAX)?),
+            22 => Self::Resolutions(r.u32()?),
             _ => return None,
         })
     }
@@ -182,6 +233,7 @@ impl Packed for QueryAnswer {
         match self {
             Self::Status(s) => {
                 Writer(out).u8(1).u64(s.accounts).u64(s.transfers).u64(s.holds).u64(s.hold_age_ms_max).u64(s.outbox);
+                Writer(out).u64(s.outbox_age_ms_max).u64(s.in_doubt).u64(s.in_doubt_age_ms_max);
                 Writer(out).u64(s.applied_index).u64(s.checkpoint_index).u64(s.clock);
             }
             Self::Clock(at) => {
@@ -210,6 +262,18 @@ impl Packed for QueryAnswer {
                 out.push(34);
                 pack_list(rows, out);
             }
+            Self::InDoubt(page) => {
+                out.push(20);
+                page.pack(out);
+            }
+            Self::Attempts(known) => {
+                out.push(21);
+                known.pack(out);
+            }
+            Self::Resolutions(rows) => {
+                out.push(22);
+                pack_list(rows, out);
+            }
         }
     }
 
@@ -221,6 +285,9 @@ impl Packed for QueryAnswer {
                 holds: r.u64()?,
                 hold_age_ms_max: r.u64()?,
                 outbox: r.u64()?,
+                outbox_age_ms_max: r.u64()?,
+                in_doubt: r.u64()?,
+                in_doubt_age_ms_max: r.u64()?,
                 applied_index: r.u64()?,
                 checkpoint_index: r.u64()?,
                 clock: r.u64()?,
@@ -234,6 +301,9 @@ impl Packed for QueryAnswer {
             32 => Self::AuditProgress(Packed::unpack(r)?),
             33 => Self::AuditBuckets(unpack_list(r, BUCKETS as usize)?),
             34 => Self::AuditHalves(unpack_list(r, HALVES_MAX)?),
+            20 => Self::InDoubt(Packed::unpack(r)?),
+            21 => Self::Attempts(Packed::unpack(r)?),
+            22 => Self::Resolutions(unpack_list(r, RESOLUTIONS_MAX)?),
             _ => return None,
         })
     }

@@ -31,6 +31,10 @@ impl Packed for Command {
             }
             Self::Expire(due) => tagged(7, due, out),
             Self::Burn(ids) => tagged(8, ids, out),
+            Self::Resolve(request) => {
+                out.push(9);
+                request.pack(out);
+            }
         }
     }
 
@@ -44,6 +48,7 @@ impl Packed for Command {
             6 => Self::Recover(r.u8()? != 0, r.u64()?, unpack_list(r, TXNS_MAX)?),
             7 => Self::Expire(unpack_list(r, TXNS_MAX)?),
             8 => Self::Burn(unpack_list(r, TXNS_MAX)?),
+            9 => Self::Resolve(Packed::unpack(r)?),
             _ => return None,
         })
     }
@@ -60,6 +65,10 @@ impl Packed for Answer {
             Self::Outcomes(v) => tagged(4, v, out),
             Self::Done => out.push(5),
             Self::Finished(v) => tagged(6, v, out),
+            Self::Resolved(resolved) => {
+                out.push(7);
+                resolved.pack(out);
+            }
         }
     }
 
@@ -71,6 +80,7 @@ impl Packed for Answer {
             4 => Self::Outcomes(unpack_list(r, TXNS_MAX)?),
             5 => Self::Done,
             6 => Self::Finished(unpack_list(r, TXNS_MAX)?),
+            7 => Self::Resolved(Packed::unpack(r)?),
             _ => return None,
         })
     }

@@ -44,14 +44,19 @@ pub(super) fn read(audit: &mut Whole<'_>) -> Outcome {
         }
         Ok(())
     })?;
-    for (table, what) in [(keys::HOLD, "the hold"), (keys::OUTBOX, "the decision"), (keys::TOMBSTONE, "the tombstone")]
-    {
+    for (table, what) in [
+        (keys::HOLD, "the hold"),
+        (keys::OUTBOX, "the decision"),
+        (keys::TOMBSTONE, "the tombstone"),
+        (keys::RESOLUTION, "the resolution"),
+    ] {
         scan.table(table, |chunk| {
             for (key, value) in chunk {
                 let reads = match table {
                     keys::HOLD => stored::unpack_hold(value).is_some(),
                     keys::OUTBOX => stored::unpack_decision(value).is_some(),
-                    _ => stored::unpack_tombstone(value).is_some(),
+                    keys::TOMBSTONE => stored::unpack_tombstone(value).is_some(),
+                    _ => stored::unpack_resolution(value).is_some(),
                 };
                 if !reads || keys::txn_of(key).is_none() {
                     audit.unreadable(what, key);

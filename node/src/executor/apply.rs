@@ -1,5 +1,6 @@
 //! Applying entries: load what they name, decide, keep, answer.
 
+use crest_failpoints::Kinds;
 use crest_ledger::command::{Answer, Command};
 use crest_ledger::records::Sides;
 use crest_ledger::txn::{Decided, EventResult};
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 
 use super::{Ended, Executor, LogJob};
 use crate::consensus::Committed;
+use crate::points;
 
 impl Executor {
     /// Does what raft wants done. The next append is handed to the log thread before the entries in front of it are
@@ -19,6 +21,8 @@ impl Executor {
             if let Some(append) = append {
                 self.state.appending += 1;
                 self.send_to_log(LogJob::Append(append))?;
+                let newest = self.state.proposals.back();
+                points::APPENDING.pass_each(&Kinds::of(|| newest.into_iter().flat_map(|p| names(&p.batch))));
             }
             for entry in committed {
                 self.apply(entry)?;
@@ -36,8 +40,11 @@ impl Executor {
             None if entry.data.is_empty() => (LogBatch { at: 0, commands: Vec::new() }, Vec::new()),
             None => (LogBatch::unpack(&entry.data).map_err(|e| format!("log entry {}: {e}", entry.index))?, Vec::new()),
         };
+        let kinds = Kinds::of(|| names(&batch));
+        points::DURABLE.pass_each(&kinds);
         let begun = Instant::now();
         let mut answers = Vec::with_capacity(batch.commands.len());
+        self.tables.observe(batch.at);
         for command in batch.commands {
             self.load(&command)?;
             self.metrics.commands(command.name(), command.events());
@@ -49,6 +56,7 @@ impl Executor {
         self.metrics.apply.record(begun.elapsed());
         self.applied = entry.index;
         self.consensus.on_applied(entry.index);
+        points::APPLIED.pass_each(&kinds);
         let mut answers = answers.into_iter();
         for (commands, reply) in replies {
             let response = Response::Answers(answers.by_ref().take(commands).collect());
@@ -118,4 +126,9 @@ impl Executor {
         }
         Ok(Some(Command::Expire(local)).filter(|c| c.events() > 0))
     }
+}
+
+/// The kinds of commands in an entry.
+pub(super) fn names(batch: &LogBatch) -> impl Iterator<Item = &'static str> {
+    batch.commands.iter().map(Command::name)
 }

@@ -5,19 +5,20 @@
 
 mod apply;
 mod reads;
+mod aging;
 mod audits;
+mod in_doubt;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
+use crest_failpoints::Kinds;
 use crest_ledger::Timestamp;
 use crest_ledger::command::Command;
-use crest_ledger::decisions::Decision;
 use crest_ledger::needs::Needs;
 use crest_ledger::tables::Tables;
-use crest_ledger::txn::{ShardId, TxnId};
+use crest_ledger::txn::ShardId;
 use crest_ledger::wire::{LogBatch, Request, Response};
 use crest_link::LinkError;
 use crest_topology::SlotMap;
@@ -30,11 +31,12 @@ use crate::audit::AuditJob;
 use crate::checkpointer::CheckpointJob;
 use crate::clock_source::ClockSource;
 use crate::consensus::Consensus;
-use crate::limits;
 use crate::log_writer::LogJob;
 use crate::metrics_of::ShardMetrics;
 use crate::store::Store;
 use crate::store::checkpoint::Checkpoint;
+use crate::{limits, points};
+pub(crate) use in_doubt::{Figures, Overdue, WithPeer};
 
 /// Where an answer goes.
 pub(crate) type Reply = oneshot::Sender<Result<Response, LinkError>>;
@@ -46,8 +48,8 @@ pub(crate) enum Message {
         reply: Reply,
         queued: Instant,
     },
-    /// What recovery has to look after.
-    InDoubt(oneshot::Sender<InDoubt>),
+    /// What recovery has to look after, but for what it is doing with these shards already.
+    Overdue(BTreeSet<ShardId>, oneshot::Sender<Overdue>),
     /// Which pending transfers are due whose payees are elsewhere.
     Expiring(oneshot::Sender<Expiring>),
     Stop,
@@ -59,15 +61,6 @@ pub(crate) enum Event {
     Appended { number: u64, bytes: u64 },
     Checkpointed(u64),
     Failed(String),
-}
-
-/// Holds past their deadline, and decisions that nobody acknowledged for a while.
-#[derive(Debug, Default)]
-pub(crate) struct InDoubt {
-    /// The shard's clock, ns.
-    pub(crate) clock: Timestamp,
-    pub(crate) holds: Vec<(TxnId, ShardId)>,
-    pub(crate) decisions: Vec<(TxnId, Decision)>,
 }
 
 /// Pending transfers whose time is over, with the shards of their payees, and this shard's clock, ns.
@@ -112,6 +105,8 @@ pub(crate) struct State {
     log_bytes: u64,
     /// No later entry may have a time below this: a read at that instant was promised.
     promised: Timestamp,
+    /// The time of the last entry that was proposed.
+    proposed_at: Timestamp,
     parked: VecDeque<reads::Parked>,
     audits: audits::Audits,
     audits_stop: Arc<AtomicBool>,
@@ -126,6 +121,8 @@ pub(crate) struct State {
     /// What was due and waits for [`crate::expiry`].
     expiring: BTreeMap<u128, ShardId>,
     last_store_metrics: Option<Instant>,
+    last_in_doubt_metrics: Option<Instant>,
+    aging: aging::Aging,
     stopping: bool,
 }
 
@@ -209,6 +206,7 @@ impl Executor {
                     let _ = self.checkpoints.send(CheckpointJob::Drop(layer));
                 }
                 self.run_audits()?;
+                points::CHECKPOINT_KNOWN.pass();
                 self.send_to_log(LogJob::TruncateFront(index))?;
             }
             Event::Failed(why) => return Err(why),
@@ -264,11 +262,14 @@ impl Executor {
             self.state.last_expiry = Some(Instant::now());
             batch.commands.extend(self.due_expiries()?);
         }
-        if batch.commands.is_empty() {
+        // A read at an instant that this clock has not reached waits for an entry that takes the clock there, for good.
+        if batch.commands.is_empty() && self.state.promised <= self.state.proposed_at.max(self.tables.now()) {
             return Ok(false);
         }
         self.metrics.group_events.record(events as f64);
         batch.at = self.now();
+        self.state.proposed_at = batch.at;
+        points::BEFORE_PROPOSE.pass_each(&Kinds::of(|| apply::names(&batch)));
         let index = self.consensus.propose(batch.pack()).map_err(|e| format!("cannot propose: {e}"))?;
         self.state.proposals.push_back(Proposal { index, term: self.consensus.term(), batch, replies });
         Ok(true)
@@ -289,8 +290,8 @@ impl Executor {
 
     fn on_message(&mut self, message: Message) -> Ended {
         match message {
-            Message::InDoubt(reply) => {
-                let _ = reply.send(self.in_doubt());
+            Message::Overdue(busy, reply) => {
+                let _ = reply.send(self.overdue(&busy));
             }
             Message::Expiring(reply) => {
                 let _ = reply.send((std::mem::take(&mut self.state.expiring), self.tables.now()));
@@ -301,32 +302,10 @@ impl Executor {
         Ok(())
     }
 
-    /// What is overdue; at most a batch for each peer, so that one that is down does not keep the others waiting.
-    fn in_doubt(&self) -> InDoubt {
-        let now = self.clock.now().max(self.tables.now());
-        let overdue = |at: Timestamp| at.saturating_add(crest_ledger::limits::HOLD_DEADLINE_NS) <= now;
-        let patience = u64::try_from(limits::OUTBOX_PATIENCE.as_nanos()).unwrap_or(u64::MAX);
-        let holds = self.tables.holds().oldest_first().take_while(|h| overdue(h.prepared_at));
-        let decisions = self.tables.decisions().outbox().filter(|(_, d)| d.decided_at.saturating_add(patience) <= now);
-        let mut taken: std::collections::BTreeMap<(bool, ShardId), usize> = std::collections::BTreeMap::new();
-        let mut room = |hold: bool, peer: ShardId| {
-            let count = taken.entry((hold, peer)).or_default();
-            *count += 1;
-            *count <= limits::RECOVERY_BATCH_MAX
-        };
-        InDoubt {
-            clock: self.tables.now(),
-            holds: holds.filter(|h| room(true, h.decider)).map(|h| (h.txn, h.decider)).collect(),
-            decisions: decisions
-                .filter(|(_, d)| d.waiting_for.iter().any(|s| room(false, *s)))
-                .map(|(t, d)| (*t, d.clone()))
-                .collect(),
-        }
-    }
-
     /// Starts a checkpoint when it is time, or when `now` says so and none is being written.
     fn maybe_checkpoint(&mut self, now: bool) -> Ended {
-        let due = self.tables.new_layer().records() >= limits::CHECKPOINT_RECORDS
+        let records = points::VALUE_CHECKPOINT_RECORDS.value().map_or(limits::CHECKPOINT_RECORDS, |n| n as usize);
+        let due = self.tables.new_layer().records() >= records
             || self.tables.loaded_records() >= limits::CHECKPOINT_RECORDS
             || self.state.log_bytes >= limits::CHECKPOINT_LOG_BYTES;
         if self.state.checkpointing || !(due || now) {
@@ -369,10 +348,13 @@ impl Executor {
             self.state.last_store_metrics = Some(now);
             self.metrics.store(self.store.rows().figures());
         }
-        let age = self.tables.holds().oldest().map_or(0, |at| self.clock.now().saturating_sub(at));
+        self.state.aging.note(self.tables.now());
+        if self.state.last_in_doubt_metrics.is_none_or(|t| now - t >= limits::RECOVERY_INTERVAL) {
+            self.state.last_in_doubt_metrics = Some(now);
+            self.metrics.in_doubt(&self.in_doubt_figures());
+        }
         self.metrics.queue_depth.set(self.queue.len() as f64);
         self.metrics.holds.set(self.tables.holds().len() as f64);
-        self.metrics.hold_age.set(Duration::from_nanos(age).as_secs_f64());
         self.metrics.outbox.set(self.tables.decisions().outbox_len() as f64);
         self.metrics.records_in_memory.set(self.tables.new_layer().records() as f64);
         Ok(())

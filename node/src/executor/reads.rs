@@ -1,12 +1,17 @@
 //! Reading: every answer is of one instant, and nothing that was in doubt at that instant is left open.
 //!
-//! A read that names its instant waits until no hold at or below it is open and every entry that was proposed before is
-//! applied; then it reads the state and takes back what lies above the instant.
+//! A read that names its instant waits until no hold at or below it is open, every entry that was proposed before is
+//! applied, and the shard's clock has reached it in an applied entry, which no crash takes back; then it reads the state and
+//! takes back what lies above the instant.
 //!
 //! A read that wants "now" first has to find out when that is. What was acknowledged before it came may have been decided on
 //! another shard, at a timestamp above this shard's clock; but then its hold is still open here. So the read waits until
 //! the holds that were open when it came have ended; their ends have moved the clock above all those decisions, and the
 //! clock's time then is its instant.
+//!
+//! No read is taken in the middle of a chain, whose events have timestamps of their own but happen as a whole. A read of
+//! "now" moves on to the chain's end; one that names its instant is answered with that end, since all shards have to read at
+//! the same one.
 
 use crest_ledger::records::{Effect, TransferRecord};
 use crest_ledger::wire::{Query, QueryAnswer, Response, ShardStatus};
@@ -46,13 +51,7 @@ impl Executor {
             let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
             return;
         }
-        let named = match &query {
-            Query::Accounts(at, _) | Query::Transfers(at, _) | Query::Audit(_, at) | Query::AuditRecords(at, _) => *at,
-            Query::AccountTransfers(at, _) | Query::AccountBalances(at, _) => *at,
-            Query::QueryAccounts(at, _) | Query::QueryTransfers(at, _) => *at,
-            Query::Status | Query::Clock | Query::Pending(_) | Query::KnownAccounts(_) => 0,
-            Query::AuditProgress(_) | Query::AuditBuckets(_) | Query::AuditHalves(_) => 0,
-        };
+        let named = query.instant();
         if let Some(why) = self.too_far_ahead(named) {
             let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
             return;
@@ -60,6 +59,7 @@ impl Executor {
         let waits = match &query {
             Query::Status | Query::Pending(_) | Query::KnownAccounts(_) => Waits::Nothing,
             Query::AuditProgress(_) | Query::AuditBuckets(_) | Query::AuditHalves(_) => Waits::Nothing,
+            Query::InDoubt(_) | Query::Attempts(_) | Query::Resolutions(_) => Waits::Nothing,
             _ if named == 0 => Waits::HoldsUntil(self.tables.now()),
             _ => Waits::Instant { at: named, barrier: self.consensus.last_index() },
         };
@@ -88,13 +88,32 @@ impl Executor {
             }
             match parked.waits {
                 Waits::Nothing => self.answer(parked, self.tables.now())?,
-                Waits::Instant { at, barrier } if oldest > at && self.applied >= barrier => self.answer(parked, at)?,
+                Waits::Instant { at, barrier } if oldest > at && self.applied >= barrier && self.tables.now() >= at => {
+                    self.answer_whole(parked, at, barrier)?;
+                }
                 _ if parked.since.elapsed() > limits::PARKED_READ_TIMEOUT => {
                     let why = "transfers in doubt did not end in time; read again".to_owned();
                     let _ = parked.reply.send(Err(LinkError::Unknown { shard: self.shard, why }));
                 }
                 _ => self.state.parked.push_back(parked),
             }
+        }
+        Ok(())
+    }
+
+    /// Answers a read of the instant `at`, unless that is in the middle of a chain.
+    fn answer_whole(&mut self, mut parked: Parked, at: Timestamp, barrier: u64) -> Ended {
+        let whole = self.tables.chains().whole_at(at);
+        if whole == at || matches!(parked.query, Query::Audit(..) | Query::AuditRecords(..)) {
+            return self.answer(parked, at);
+        }
+        if parked.query.instant() != 0 {
+            let _ = parked.reply.send(Ok(Response::Query(QueryAnswer::Clock(whole))));
+        } else if self.tables.holds().oldest().is_none_or(|oldest| oldest > whole) {
+            return self.answer(parked, whole);
+        } else {
+            parked.waits = Waits::Instant { at: whole, barrier };
+            self.state.parked.push_back(parked);
         }
         Ok(())
     }
@@ -141,6 +160,9 @@ impl Executor {
                 let (rows, next) = self.query_transfers(filter, at)?;
                 QueryAnswer::Transfers(rows, next)
             }
+            Query::InDoubt(filter) => QueryAnswer::InDoubt(self.in_doubt_page(filter)),
+            Query::Attempts(txns) => QueryAnswer::Attempts(self.known(txns)?),
+            Query::Resolutions(limit) => QueryAnswer::Resolutions(self.newest_resolutions(*limit)),
             Query::AuditProgress(number) => QueryAnswer::AuditProgress(self.audit_progress(*number)),
             Query::AuditRecords(_, times) => QueryAnswer::AuditHalves(self.audit_records(times, at)?),
             Query::Audit(..) | Query::AuditBuckets(_) | Query::AuditHalves(_) => {
@@ -151,13 +173,16 @@ impl Executor {
 
     fn status(&self) -> ShardStatus {
         let scalars = self.tables.scalars();
-        let oldest = self.tables.holds().oldest();
+        let figures = self.in_doubt_figures();
         ShardStatus {
             accounts: scalars.accounts,
             transfers: scalars.transfers,
             holds: self.tables.holds().len() as u64,
-            hold_age_ms_max: oldest.map_or(0, |at| self.clock.now().saturating_sub(at) / 1_000_000),
+            hold_age_ms_max: figures.hold_age.as_millis() as u64,
             outbox: self.tables.decisions().outbox_len() as u64,
+            outbox_age_ms_max: figures.outbox_age.as_millis() as u64,
+            in_doubt: figures.in_doubt as u64,
+            in_doubt_age_ms_max: figures.in_doubt_age.as_millis() as u64,
             applied_index: self.applied,
             checkpoint_index: self.state.checkpoint_index,
             clock: scalars.clock,
@@ -165,7 +190,7 @@ impl Executor {
     }
 
     /// Accounts as they were at an instant, in the order asked.
-    fn accounts_at(&self, ids: &[u128], at: Timestamp) -> Result<Vec<Account>, StoreError> {
+    pub(super) fn accounts_at(&self, ids: &[u128], at: Timestamp) -> Result<Vec<Account>, StoreError> {
         let new = self.tables.new_layer();
         let cold: Vec<u128> = ids.iter().copied().filter(|id| !new.accounts.contains_key(id)).collect();
         let mut found = std::collections::HashMap::new();
@@ -213,7 +238,7 @@ impl Executor {
         Ok(found)
     }
 
-    fn transfers_by_id(&self, ids: &[u128], at: Timestamp) -> Result<Vec<Transfer>, StoreError> {
+    pub(super) fn transfers_by_id(&self, ids: &[u128], at: Timestamp) -> Result<Vec<Transfer>, StoreError> {
         let new = self.tables.new_layer();
         let mut times = std::collections::HashMap::new();
         let cold: Vec<u128> = ids.iter().copied().filter(|id| !new.ids.contains_key(id)).collect();

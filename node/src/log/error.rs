@@ -37,7 +37,7 @@ pub enum LogError {
     },
     /// A segment file is not there.
     #[error(
-        "{} has no segment {sequence}, but files of the segments around it: put the missing file back, or restore the \
+        "{} has no segment {sequence}, but files that tell of it: put the missing file back, or restore the \
          replica from another one or from a backup",
         dir.display()
     )]

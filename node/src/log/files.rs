@@ -2,6 +2,7 @@
 
 use super::disk::{Disk, DiskFile};
 use super::error::LogError;
+use crate::points;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,6 +26,11 @@ pub(super) fn spare_path(dir: &Path, number: u64) -> PathBuf {
 /// The name of a spare while it is being filled: never used as it is, and removed when the log is opened.
 pub(super) fn unfinished_path(dir: &Path) -> PathBuf {
     dir.join("spare.tmp")
+}
+
+/// The file that says which segment is the newest.
+fn newest_path(dir: &Path) -> PathBuf {
+    dir.join("newest")
 }
 
 /// The log's files in a directory, by number, sorted.
@@ -72,6 +78,31 @@ pub(super) fn remove(disk: &dyn Disk, path: &Path) -> Result<(), LogError> {
     }
 }
 
+/// Notes, durably, which segment is the newest: the others tell of each other, and only this of the last one.
+pub(super) fn write_newest(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<(), LogError> {
+    let unfinished = dir.join("newest.tmp");
+    let file = disk.create(&unfinished).map_err(LogError::io("create", &unfinished))?;
+    file.write_all_at(format!("{sequence:020}\n").as_bytes(), 0).map_err(LogError::io("write", &unfinished))?;
+    file.sync().map_err(LogError::io("sync", &unfinished))?;
+    rename(disk, dir, &unfinished, &newest_path(dir))
+}
+
+/// Which segment was noted as the newest; none when a build before this one made the log.
+pub(super) fn read_newest(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, LogError> {
+    let path = newest_path(dir);
+    let file = match disk.open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(LogError::io("open", &path))?,
+    };
+    let mut digits = [0; 20];
+    let sequence = match file.read_exact_at(&mut digits, 0) {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => None,
+        read => read.map(|()| std::str::from_utf8(&digits).ok()?.parse().ok()).map_err(LogError::io("read", &path))?,
+    };
+    let problem = "the number of the newest segment is unreadable";
+    sequence.map(Some).ok_or(LogError::Corrupt { file: path, offset: 0, problem })
+}
+
 /// Makes a spare of `bytes` zeros, every block of it written and synced. Gives up, without an error, when `stop` is set.
 pub(super) fn create_spare(
     disk: &dyn Disk,
@@ -88,7 +119,8 @@ pub(super) fn create_spare(
             return Ok(None);
         }
         let some = usize::try_from(bytes - done).map_or(zeros.len(), |left| left.min(zeros.len()));
-        file.write_all_at(&zeros[..some], done).map_err(LogError::io("fill", &unfinished))?;
+        let fill = || points::LOG_FILL_FAILS.fails().and_then(|()| file.write_all_at(&zeros[..some], done));
+        fill().map_err(LogError::io("fill", &unfinished))?;
         done += some as u64;
         if (bytes - done).is_multiple_of(FILL_SYNC_BYTES) {
             file.sync().map_err(LogError::io("sync", &unfinished))?;

@@ -7,7 +7,8 @@
 //! 4 KiB and then *frames*. Files have their full size and written contents from the start, so that an append's
 //! `fdatasync` has no metadata to write. A segment that is no longer needed becomes a `spare-<number>.log` and then the
 //! next segment; what it held stays behind, and cannot be mistaken for something new because every frame carries its
-//! segment's random salt, and its checksum starts from the segment's sequence number and salt.
+//! segment's random salt, and its checksum starts from the segment's sequence number and salt. The file `newest` has the
+//! number of the last segment, so that its loss is noticed too.
 //!
 //! **One append is one frame with one checksum**, not a checksum for each entry. A disk may persist the pages of one write
 //! in any order, so after a power loss the last append may lack its beginning and have its end. With a checksum for each

@@ -8,6 +8,7 @@ use super::format::{
 use super::recovery::{self, Segment};
 use super::spares::Spares;
 use super::{AppendStats, HardState, Identity, LogEntry, Options, Recovered, files};
+use crate::points;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,6 +57,11 @@ impl SegmentLog {
         check_options(identity, options)?;
         disk.create_dir(dir).map_err(LogError::io("create", dir))?;
         let mut listing = files::list(&*disk, dir)?;
+        if let Some(newest) = files::read_newest(&*disk, dir)?
+            && listing.segments.last().is_none_or(|last| *last < newest)
+        {
+            return Err(LogError::MissingSegment { dir: dir.to_owned(), sequence: newest });
+        }
         // A spare that was a segment once tells of a log that has been here: it is not made anew over what is lost.
         if let (true, Some(&newest @ 1..)) = (listing.segments.is_empty(), listing.spares.last()) {
             return Err(LogError::MissingSegment { dir: dir.to_owned(), sequence: newest + 1 });
@@ -143,7 +149,9 @@ impl SegmentLog {
     pub fn truncate_front(&mut self, through_index: u64) -> Result<(), LogError> {
         self.attempt(|log| {
             while log.segments.len() > 1 && log.segments.front().is_some_and(|front| front.max_index <= through_index) {
+                points::LOG_BEFORE_DROP.pass();
                 log.drop_front()?;
+                points::LOG_DROPPED.pass();
             }
             Ok(())
         })
@@ -266,15 +274,21 @@ impl SegmentLog {
             FRAME_HEADER_BYTES + entries.iter().map(|entry| entry_bytes(entry.payload.as_ref().len())).sum::<usize>();
         let tail = self.tail();
         if tail.end + bytes as u64 > tail.header.capacity {
+            points::LOG_SEGMENT_FULL.pass();
             self.begin_next(self.next, self.hard_state, false)?;
+            points::LOG_SEGMENT_BEGUN.pass();
         }
         let tail = &self.segments[self.segments.len() - 1];
         encode_frame(&mut self.buffer, &tail.header, start, entries, hard_state);
         assert!(self.buffer.len() == bytes, "a frame is as long as it was planned");
         let path = || files::segment_path(&self.dir, tail.header.sequence);
-        self.file.write_all_at(&self.buffer, tail.end).map_err(|error| LogError::io("write", &path())(error))?;
+        points::LOG_BEFORE_WRITE.pass();
+        let write = || points::LOG_WRITE_FAILS.fails().and_then(|()| self.file.write_all_at(&self.buffer, tail.end));
+        write().map_err(|error| LogError::io("write", &path())(error))?;
+        points::LOG_WRITTEN.pass();
         let written = Instant::now();
-        self.file.sync().map_err(|error| LogError::io("sync", &path())(error))?;
+        let sync = || points::LOG_SYNC_FAILS.fails().and_then(|()| self.file.sync());
+        sync().map_err(|error| LogError::io("sync", &path())(error))?;
         stats.sync_time += written.elapsed();
         stats.write_time += written - started;
         stats.bytes += bytes as u64;
@@ -349,7 +363,10 @@ fn begin_segment(
     let file = files::open(disk, &spare)?;
     file.write_all_at(&header.encode(), 0).map_err(LogError::io("write", &spare))?;
     file.sync().map_err(LogError::io("sync", &spare))?;
+    points::LOG_SEGMENT_UNNAMED.pass();
     files::rename(disk, dir, &spare, &files::segment_path(dir, header.sequence))?;
+    points::LOG_SEGMENT_UNNOTED.pass();
+    files::write_newest(disk, dir, header.sequence)?;
     Ok(file)
 }
 

@@ -325,7 +325,15 @@ fn a_segment_that_is_missing_cut_or_misnamed_is_named() {
     fs::rename(segment(dir.path(), 2), segment(dir.path(), 3)).unwrap();
     assert!(matches!(open_error(dir.path()), LogError::Corrupt { offset: 16, .. }));
     (2..=4).for_each(|sequence| drop(fs::remove_file(segment(dir.path(), sequence))));
+    assert!(matches!(open_error(dir.path()), LogError::MissingSegment { sequence: 4, .. }));
+    fs::remove_file(dir.path().join("newest")).unwrap();
     assert!(matches!(open_error(dir.path()), LogError::MissingSegment { .. }), "the spare tells of a log");
+
+    restore(dir.path(), &good);
+    fs::remove_file(segment(dir.path(), 4)).unwrap();
+    assert!(matches!(open_error(dir.path()), LogError::MissingSegment { sequence: 4, .. }), "the newest one");
+    fs::write(dir.path().join("newest"), "4").unwrap();
+    assert!(matches!(open_error(dir.path()), LogError::Corrupt { offset: 0, .. }));
 
     restore(dir.path(), &good);
     for bytes in [0, 100, HEADER_BYTES, SMALL.segment_bytes - 1, SMALL.segment_bytes + 1] {
@@ -409,7 +417,7 @@ fn a_log_in_steady_use_neither_grows_nor_makes_new_files() {
         log.append(&[entry(index, 1, 100)], None).unwrap();
         log.truncate_front(index - 5).unwrap();
         assert!(log.disk_bytes() <= 4 * SMALL.segment_bytes, "{} bytes", log.disk_bytes());
-        assert!(contents(dir.path()).len() <= 5);
+        assert!(contents(dir.path()).len() <= 6);
     }
     let first = log.first_index();
     drop(log);
@@ -430,6 +438,8 @@ fn an_append_larger_than_a_frame_is_written_in_parts_whose_commit_is_never_ahead
         assert_eq!(recovered.entries, entries(1..=sequence * 2, 4, 600));
         assert_eq!(recovered.hard_state, HardState { commit: sequence * 2, ..goal });
         fs::remove_file(segment(dir.path(), sequence)).unwrap();
+        // As it was before that part: there the segment before was the newest.
+        fs::write(dir.path().join("newest"), format!("{:020}\n", sequence - 1)).unwrap();
     }
 }
 
@@ -543,7 +553,7 @@ fn leftovers_of_an_unfinished_spare_are_removed() {
     fs::write(files::spare_path(dir.path(), 0), [1; 100]).unwrap();
     fs::write(dir.path().join("notes.txt"), "not ours").unwrap();
     drop(open(dir.path()));
-    assert_eq!(contents(dir.path()).len(), 2, "the segment, and what is not the log's");
+    assert_eq!(contents(dir.path()).len(), 3, "the segment, which is the newest, and what is not the log's");
 }
 
 /// A generator of numbers that repeats with its seed (SplitMix64).

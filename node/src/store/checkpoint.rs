@@ -11,6 +11,7 @@ use crest_ledger::wire::stored;
 
 use super::rows::{SortedFile, Storage};
 use super::{StoreError, keys};
+use crate::points;
 
 /// What one checkpoint stores.
 pub struct Checkpoint {
@@ -50,6 +51,7 @@ impl Checkpoint {
     /// # Errors
     /// When the disk or the storage fails: the shard has to stop, and starts again from the checkpoint before.
     pub fn write(&self, rows: &dyn Storage) -> Result<(), StoreError> {
+        points::CHECKPOINT_BEGUN.pass();
         let mut file = rows.sorted_file()?;
         self.put_all(&mut *file)?;
         file.ingest()
@@ -78,6 +80,7 @@ impl Checkpoint {
             entry.pack(&mut value);
             file.put(&keys::transfer_id(*id), Some(&value))?;
         }
+        points::CHECKPOINT_HALF.pass();
         for (at, record) in &layer.transfers {
             value.clear();
             record.pack(&mut value);
@@ -97,7 +100,8 @@ impl Checkpoint {
         }
         txns(keys::HOLD, &layer.holds, stored::pack_hold, file)?;
         txns(keys::OUTBOX, &layer.outbox, stored::pack_decision, file)?;
-        txns(keys::TOMBSTONE, &layer.tombstones, stored::pack_tombstone, file)
+        txns(keys::TOMBSTONE, &layer.tombstones, stored::pack_tombstone, file)?;
+        txns(keys::RESOLUTION, &layer.resolutions, stored::pack_resolution, file)
     }
 }
 

@@ -14,6 +14,7 @@
 //! | 0x08 | transaction | hold |
 //! | 0x09 | transaction | decision in the outbox |
 //! | 0x0a | transaction | abort tombstone |
+//! | 0x0b | transaction | resolution by an operator |
 
 use crest_ledger::Timestamp;
 use crest_ledger::txn::TxnId;
@@ -39,6 +40,8 @@ pub const HOLD: u8 = 0x08;
 pub const OUTBOX: u8 = 0x09;
 /// Attempts that were given up.
 pub const TOMBSTONE: u8 = 0x0a;
+/// What an operator decided about an attempt.
+pub const RESOLUTION: u8 = 0x0b;
 
 /// The bytes of a key.
 pub type Key = Vec<u8>;
@@ -83,7 +86,8 @@ pub fn expiry(at: Timestamp, id: u128) -> Key {
     [&[EXPIRY][..], &at.to_be_bytes(), &id.to_be_bytes()].concat()
 }
 
-/// The key of an open hold, a decision or a tombstone: `table` is one of `HOLD`, `OUTBOX`, `TOMBSTONE`.
+/// The key of an open hold, a decision, a tombstone or a resolution: `table` is one of `HOLD`, `OUTBOX`, `TOMBSTONE`,
+/// `RESOLUTION`.
 pub fn txn(table: u8, txn: &TxnId) -> Key {
     [&[table][..], &txn.first_id.to_be_bytes(), &txn.attempt.to_be_bytes()].concat()
 }
@@ -117,7 +121,7 @@ pub fn expiry_of(key: &[u8]) -> Option<(Timestamp, u128)> {
     Some((u64::from_be_bytes(*at), u128::from_be_bytes(*id.first_chunk()?)))
 }
 
-/// The transaction of a key of `HOLD`, `OUTBOX` or `TOMBSTONE`.
+/// The transaction of a key of `HOLD`, `OUTBOX`, `TOMBSTONE` or `RESOLUTION`.
 pub fn txn_of(key: &[u8]) -> Option<TxnId> {
     let (first, attempt) = key.get(1..)?.split_first_chunk()?;
     Some(TxnId { first_id: u128::from_be_bytes(*first), attempt: u64::from_be_bytes(*attempt.first_chunk()?) })
@@ -139,7 +143,9 @@ mod tests {
         assert_eq!(hex(history(7, 9)), format!("06{slot}000000000000000000000000000000070000000000000009"));
         assert_eq!(hex(expiry(9, 1)), "07000000000000000900000000000000000000000000000001");
         let id = TxnId { first_id: 2, attempt: 3 };
-        assert_eq!(hex(txn(HOLD, &id)), "08000000000000000000000000000000020000000000000003");
+        for (table, prefix) in [(HOLD, "08"), (OUTBOX, "09"), (TOMBSTONE, "0a"), (RESOLUTION, "0b")] {
+            assert_eq!(hex(txn(table, &id)), format!("{prefix}000000000000000000000000000000020000000000000003"));
+        }
     }
 
     #[test]
@@ -152,6 +158,7 @@ mod tests {
         assert_eq!(expiry_of(&expiry(99, 5)), Some((99, 5)));
         let id = TxnId { first_id: 2, attempt: 3 };
         assert_eq!(txn_of(&txn(OUTBOX, &id)), Some(id));
+        assert_eq!(txn_of(&txn(RESOLUTION, &id)), Some(id));
         assert_eq!(expiry_of(&[EXPIRY, 1]), None);
     }
 

@@ -9,12 +9,15 @@ pub mod rocks;
 mod load;
 mod scan;
 pub mod checkpoint;
+pub mod contents;
 
 use std::sync::Arc;
 
 use crest_ledger::tables::{Layer, Scalars, Tables};
 use crest_ledger::wire::stored;
 use rows::{Entry, Storage};
+
+use crate::points;
 
 pub use scan::Row;
 
@@ -36,7 +39,7 @@ pub struct Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// RocksDB's own words.
-    #[error("the store at {path}: {source}")]
+    #[error("the store at {path}: {source}{}", advice(source))]
     Rocks {
         /// Where.
         path: String,
@@ -69,14 +72,23 @@ pub enum StoreError {
         /// Which value.
         what: String,
     },
-    /// The folder itself.
-    #[error("the folder {path}: {source}")]
+    /// A file that is no part of RocksDB's.
+    #[error("cannot write {path}: {source}: see to the disk (full, read-only, failing?), then start again")]
     Io {
         /// Where.
         path: String,
         /// What the system says.
         source: std::io::Error,
     },
+}
+
+/// What to do about RocksDB's words.
+fn advice(source: &rocksdb::Error) -> &'static str {
+    match source.kind() {
+        rocksdb::ErrorKind::Corruption => "; keep a copy, and restore this shard from a replica or a backup",
+        rocksdb::ErrorKind::IOError => ": see to the disk (full, read-only, failing?), then start again",
+        _ => "",
+    }
 }
 
 /// What is stored of one shard.
@@ -111,7 +123,10 @@ impl Store {
             identity.cluster, identity.shard, identity.shards
         );
         match self.get(keys::meta("identity"))? {
-            None => self.rows.put(&keys::meta("identity"), expected.as_bytes()),
+            None => {
+                points::START_UNNAMED.pass();
+                self.rows.put(&keys::meta("identity"), expected.as_bytes())
+            }
             Some(found) if found == expected.as_bytes() => Ok(()),
             Some(found) => Err(StoreError::Other {
                 path: self.rows.path(),
@@ -121,7 +136,7 @@ impl Store {
         }
     }
 
-    /// Holds, decisions and tombstones live in memory; here they come back.
+    /// Holds, decisions, tombstones and resolutions live in memory; here they come back.
     fn restore(&self, tables: &mut Tables) -> Result<(), StoreError> {
         for (key, value) in self.table(keys::HOLD)? {
             let hold = stored::unpack_hold(&value).ok_or_else(|| self.damaged(format!("the hold {key:02x?}")))?;
@@ -138,6 +153,12 @@ impl Store {
                 return Err(self.damaged(format!("the tombstone {key:02x?}")));
             };
             tables.restore_tombstone(txn, tombstone);
+        }
+        for (key, value) in self.table(keys::RESOLUTION)? {
+            let (Some(txn), Some(resolution)) = (keys::txn_of(&key), stored::unpack_resolution(&value)) else {
+                return Err(self.damaged(format!("the resolution {key:02x?}")));
+            };
+            tables.restore_resolution(txn, resolution);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use rocksdb::{
 
 use super::StoreError;
 use super::rows::{Entry, Rows, SortedFile, Storage};
-use crate::limits;
+use crate::{limits, points};
 
 /// RocksDB's own figures and our names for them.
 const FIGURES: &[(&str, &str)] = &[
@@ -41,6 +41,7 @@ impl Rocks {
     /// When it is in use, or damaged.
     pub fn open(dir: &Path, scratch: &Path) -> Result<Arc<Self>, StoreError> {
         let path = dir.display().to_string();
+        check_current(dir, &path)?;
         match DB::open(&options(), dir) {
             Ok(db) => {
                 let mut file_options = Options::default();
@@ -162,6 +163,10 @@ impl RocksFile<'_> {
     fn error(&self, source: rocksdb::Error) -> StoreError {
         StoreError::Rocks { path: self.path.display().to_string(), source }
     }
+
+    fn system_error(&self, source: std::io::Error) -> StoreError {
+        StoreError::Io { path: self.path.display().to_string(), source }
+    }
 }
 
 impl SortedFile for RocksFile<'_> {
@@ -170,15 +175,29 @@ impl SortedFile for RocksFile<'_> {
             Some(value) => self.writer.put(key, value),
             None => self.writer.delete(key),
         };
-        put.map_err(|e| self.error(e))
+        put.map_err(|e| self.error(e))?;
+        points::CHECKPOINT_WRITE_FAILS.fails().map_err(|e| self.system_error(e))
     }
 
     fn ingest(mut self: Box<Self>) -> Result<(), StoreError> {
         self.writer.finish().map_err(|e| self.error(e))?;
+        points::CHECKPOINT_WRITTEN.pass();
+        points::CHECKPOINT_INGEST_FAILS.fails().map_err(|e| self.system_error(e))?;
         let mut ingest = IngestExternalFileOptions::default();
         ingest.set_move_files(true);
         self.rocks.db.ingest_external_file_opts(&ingest, vec![&self.path]).map_err(|e| self.error(e))?;
+        points::CHECKPOINT_INGESTED.pass();
         remove_if_there(&self.path)
+    }
+}
+
+/// Where the file `CURRENT` is missing, RocksDB makes a new database, and deletes the tables of the one that was there.
+fn check_current(dir: &Path, path: &str) -> Result<(), StoreError> {
+    let is_table = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|e| e == "sst");
+    let tables = || std::fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(is_table));
+    match dir.join("CURRENT").exists() || !tables() {
+        true => Ok(()),
+        false => Err(StoreError::Damaged { path: path.to_owned(), what: "the file CURRENT is missing".to_owned() }),
     }
 }
 

@@ -13,6 +13,7 @@ mod cursor;
 mod error;
 mod filter;
 mod finding;
+mod in_doubt;
 mod number;
 mod result;
 mod transfer;
@@ -22,6 +23,9 @@ pub use cursor::cursor_after;
 pub use error::FieldError;
 pub use filter::{account_filter_from, query_filter_from};
 pub use finding::{finding_from, finding_to};
+pub use in_doubt::{
+    Resolve, attempt_from, attempt_to, in_doubt_cursor, in_doubt_filter_from, limit_from, resolve_from,
+};
 pub use number::{id_to, ids_from, ids_to, number_from, number_to};
 pub use result::{account_result_from, account_result_to, transfer_result_from, transfer_result_to};
 pub use transfer::{transfer_from, transfer_to, transfers_from};

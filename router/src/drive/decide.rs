@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crest_ledger::command::{Answer, Command, DecideRequest};
-use crest_ledger::txn::{Decided, EventResult, Outcome, ShardId};
+use crest_ledger::txn::{Commit, Decided, EventResult, Outcome, ShardId};
 use crest_ledger::verbs::create::chain_results;
 
 use super::Drive;
@@ -12,7 +12,7 @@ use super::prepare::Attempt;
 use super::round::{Wave, unexpected};
 use crate::error::RouterError;
 use crate::finisher::End;
-use crate::limits;
+use crate::{limits, points};
 
 impl Drive<'_> {
     /// Has the attempts decided. Those that were blocked go to `blocked`, their holds released.
@@ -31,8 +31,8 @@ impl Drive<'_> {
             }
         }
         give_up.extend(todo);
-        blocked.extend(give_up.iter().map(|a| a.unit));
-        self.abort(give_up).await
+        blocked.extend(self.abort(give_up).await?);
+        Ok(())
     }
 
     /// Sends all decides, one message a decider. Returns the attempts whose decider was blocked.
@@ -51,7 +51,9 @@ impl Drive<'_> {
         for (shard, requests) in requests {
             wave.add(shard, Command::Decide(requests));
         }
+        points::BEFORE_DECIDE.pass_async().await;
         let mut answers = self.send(wave).await?;
+        points::DECIDED.pass_async().await;
         let mut again = Vec::new();
         for (shard, attempts) in order {
             let Some(Answer::Decided(decided)) = answers.take(shard) else { return Err(unexpected(shard)) };
@@ -66,15 +68,7 @@ impl Drive<'_> {
                     }
                     // Routers expire nothing.
                     Decided::Aborted | Decided::Expired(_) => give_up.push(attempt),
-                    Decided::Committed(commits) => {
-                        let unit = &self.units[attempt.unit];
-                        let slots = self.results[unit.start..].iter_mut().zip(&self.events[unit.start..]);
-                        for ((slot, event), commit) in slots.zip(&commits) {
-                            let timestamp = event.recorded_at(commit.timestamp);
-                            *slot = EventResult { status: EventResult::CREATED, timestamp };
-                        }
-                        self.end(&attempt, &attempt.held, &Outcome::Committed(commits));
-                    }
+                    Decided::Committed(commits) => self.committed(&attempt, commits),
                     Decided::Refused { refusal, burned_id } => {
                         let result = EventResult { status: refusal.status, timestamp: refusal.timestamp };
                         self.refuse(&attempt, usize::from(refusal.index), result);
@@ -107,6 +101,15 @@ impl Drive<'_> {
         }
     }
 
+    fn committed(&mut self, attempt: &Attempt, commits: Vec<Commit>) {
+        let unit = &self.units[attempt.unit];
+        let slots = self.results[unit.start..].iter_mut().zip(&self.events[unit.start..]);
+        for ((slot, event), commit) in slots.zip(&commits) {
+            *slot = EventResult { status: EventResult::CREATED, timestamp: event.recorded_at(commit.timestamp) };
+        }
+        self.end(attempt, &attempt.held, &Outcome::Committed(commits));
+    }
+
     fn refuse(&mut self, attempt: &Attempt, culprit: usize, result: EventResult) {
         let unit = &self.units[attempt.unit];
         let slots = unit.start..unit.start + unit.len;
@@ -127,22 +130,44 @@ impl Drive<'_> {
         self.ends.extend(told.map(|s| End { participant: *s, decider, txn, outcome: outcome.clone() }));
     }
 
-    /// Gives attempts up: the decider first records that they never commit, then the holds are released.
-    async fn abort(&mut self, attempts: Vec<Attempt>) -> Result<(), RouterError> {
-        let mut txns: BTreeMap<ShardId, (u64, Vec<_>)> = BTreeMap::new();
-        for attempt in attempts.iter().filter(|a| !a.held.is_empty()) {
-            let (clock, txns) = txns.entry(attempt.decider).or_default();
-            *clock = attempt.clock.max(*clock);
-            txns.push(attempt.txn);
+    /// Gives attempts up: the decider first records that they never commit, then the holds are released. Returns the units
+    /// that are to be tried again: all but those that the decider has committed after all. (A decide that was answered
+    /// `blocked` may have reached it a second time.)
+    async fn abort(&mut self, attempts: Vec<Attempt>) -> Result<Vec<usize>, RouterError> {
+        let (held, mut again): (Vec<Attempt>, Vec<Attempt>) = attempts.into_iter().partition(|a| !a.held.is_empty());
+        let mut by_decider: BTreeMap<ShardId, Vec<Attempt>> = BTreeMap::new();
+        for attempt in held {
+            by_decider.entry(attempt.decider).or_default().push(attempt);
         }
         let mut wave = Wave::default();
-        for (shard, (clock, txns)) in txns {
-            wave.add(shard, Command::Recover(true, clock, txns));
+        for (shard, attempts) in &by_decider {
+            let clock = attempts.iter().map(|a| a.clock).max().unwrap_or_default();
+            wave.add(*shard, Command::Recover(true, clock, attempts.iter().map(|a| a.txn).collect()));
         }
-        self.send(wave).await?;
-        for attempt in &attempts {
-            self.end(attempt, &attempt.held, &Outcome::Released { burned_id: 0 });
+        if !by_decider.is_empty() {
+            points::BEFORE_ABORT.pass_async().await;
         }
-        Ok(())
+        let mut answers = self.send(wave).await?;
+        if !by_decider.is_empty() {
+            points::ABORTED.pass_async().await;
+        }
+        for (shard, attempts) in by_decider {
+            let Some(Answer::Outcomes(outcomes)) = answers.take(shard) else { return Err(unexpected(shard)) };
+            if outcomes.len() != attempts.len() {
+                return Err(unexpected(shard));
+            }
+            for (attempt, outcome) in attempts.into_iter().zip(outcomes) {
+                match outcome {
+                    Some(Outcome::Committed(commits)) => self.committed(&attempt, commits),
+                    Some(released @ Outcome::Released { .. }) => {
+                        self.end(&attempt, &attempt.held, &released);
+                        again.push(attempt);
+                    }
+                    // Neither is an answer to what was asked.
+                    Some(Outcome::Expired(_)) | None => return Err(unexpected(shard)),
+                }
+            }
+        }
+        Ok(again.into_iter().map(|attempt| attempt.unit).collect())
     }
 }

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use crate::error::RouterError;
 use crate::finisher::Finisher;
-use crate::limits;
-use crate::place::{Placed, Unit};
+use crate::place::{Placed, Spread, Unit};
 use crate::random::Random;
+use crate::{limits, points};
 
 /// What it takes to drive requests.
 #[derive(Clone)]
@@ -66,9 +66,11 @@ impl Driver {
             drive.level(level).await?;
         }
         if drive.tell_first {
+            points::BEFORE_TELLING_FIRST.pass_async().await;
             drive.send(round::Wave::default()).await.map_err(RouterError::after_sending)?;
         }
         self.finisher.finish(std::mem::take(&mut drive.ends));
+        points::BEFORE_ANSWER.pass_async().await;
         Ok(drive.results)
     }
 }
@@ -78,14 +80,17 @@ impl Drive<'_> {
     async fn level(&mut self, level: Vec<usize>) -> Result<(), RouterError> {
         let mut todo = level;
         let mut pause = limits::BLOCKED_PAUSE_MIN;
-        loop {
-            todo = match self.round(&todo).await {
+        for round in 0u32.. {
+            let (now, later) = if round < 2 { (todo, Vec::new()) } else { self.toss(todo) };
+            todo = match self.round(&now).await {
                 Ok(blocked) => blocked,
                 Err(e) => {
                     self.driver.finisher.finish(std::mem::take(&mut self.ends));
                     return Err(if self.sent { e.after_sending() } else { e });
                 }
             };
+            todo.extend(later);
+            todo.sort_unstable();
             if todo.is_empty() {
                 return Ok(());
             }
@@ -98,6 +103,21 @@ impl Drive<'_> {
             }
             tokio::time::sleep(self.driver.random.jittered(pause)).await;
             pause = (pause * 2).min(limits::BLOCKED_PAUSE_MAX);
+        }
+        Ok(())
+    }
+
+    /// Two transactions of one request may be in each other's way (both close an account that the other one touches), and
+    /// would be for ever if they were always tried at the same time. So after some rounds each takes part in the next one
+    /// or not by the toss of a coin. Local units always do: they keep their order among each other.
+    fn toss(&self, todo: Vec<usize>) -> (Vec<usize>, Vec<usize>) {
+        let local = |at: &usize| matches!(self.units[*at].spread, Spread::Local(_));
+        let first = todo.first().copied();
+        let (now, later): (Vec<_>, Vec<_>) =
+            todo.into_iter().partition(|at| local(at) || self.driver.random.below(2) == 0);
+        match first {
+            Some(first) if now.is_empty() => (vec![first], later.into_iter().filter(|at| *at != first).collect()),
+            _ => (now, later),
         }
     }
 }

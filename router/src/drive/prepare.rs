@@ -11,6 +11,7 @@ use super::Drive;
 use super::round::{Answers, Wave, unexpected};
 use crate::error::RouterError;
 use crate::place::{Spread, Unit};
+use crate::points;
 
 /// One attempt at one unit.
 pub(super) struct Attempt {
@@ -148,6 +149,7 @@ impl Drive<'_> {
             if attempt.blocked || !attempt.refusals.is_empty() {
                 break;
             }
+            points::STEP_PREPARED.pass_async().await;
         }
         Ok(attempt)
     }

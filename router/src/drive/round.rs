@@ -11,8 +11,8 @@ use super::Drive;
 use super::prepare::Attempt;
 use crate::error::RouterError;
 use crate::finisher::End;
-use crate::limits;
 use crate::place::Spread;
+use crate::{limits, points};
 
 /// The messages of one wave: for each shard, its commands.
 #[derive(Default)]
@@ -43,6 +43,9 @@ impl Drive<'_> {
             wave.add(*shard, Command::Create(self.local_steps(units)));
         }
         self.add_prepares(&attempts, &mut wave);
+        if !attempts.is_empty() {
+            points::BEFORE_PREPARE.pass_async().await;
+        }
         let mut answers = self.send(wave).await?;
         let mut blocked = Vec::new();
         for (shard, units) in local {
@@ -50,6 +53,9 @@ impl Drive<'_> {
             self.keep_results(&units, &results, &mut blocked);
         }
         self.take_votes(&mut attempts, &mut answers)?;
+        if !attempts.is_empty() {
+            points::PREPARED.pass_async().await;
+        }
         for at in stepwise {
             attempts.push(self.prepare_stepwise(at).await?);
         }

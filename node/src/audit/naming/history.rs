@@ -159,7 +159,7 @@ impl Chain {
     /// What a snapshot is above the records. A record without a row may have lost it, or be one that never was: then the
     /// snapshots go on without it, and so does this.
     fn offset_of(&mut self, snapshot: &Balances) -> Balances {
-        let lacking = std::mem::replace(&mut self.lacking, [0; 4]);
+        let lacking = std::mem::take(&mut self.lacking);
         let known =
             |offset: &Balances| *offset == self.offset || self.doubt.as_ref().is_some_and(|d| d.offset == *offset);
         let without = minus(&self.running, &lacking);

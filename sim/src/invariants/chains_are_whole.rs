@@ -1,0 +1,31 @@
+//! A linked chain happens as a whole or not at all.
+
+use std::collections::BTreeMap;
+
+use crest_ledger::{Transfer, TransferFlags};
+
+use crate::history::Try;
+use crate::truth::Truth;
+
+pub(super) fn check(truth: &Truth, tries: &[Try<Transfer>]) -> Vec<String> {
+    // An id that was sent more than once, in this chain or elsewhere, tells nothing of this chain.
+    let mut sent: BTreeMap<u128, BTreeMap<u64, u32>> = BTreeMap::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for t in tries.iter().filter(|t| seen.insert(t.request)) {
+        for event in &t.events {
+            *sent.entry(event.id).or_default().entry(t.request).or_default() += 1;
+        }
+    }
+    let once = |id: u128| sent.get(&id).is_some_and(|by| by.len() == 1 && by.values().all(|n| *n == 1));
+    let mut wrong = Vec::new();
+    for t in tries {
+        for chain in t.events.split_inclusive(|e| !e.flags.any(TransferFlags::LINKED)) {
+            let there = chain.iter().filter(|e| truth.transfer(e.id).is_some()).count();
+            if there != 0 && there != chain.len() && chain.iter().all(|e| once(e.id)) {
+                wrong.push(format!("{there} of {} events of {chain:?}", chain.len()));
+            }
+        }
+    }
+    wrong.dedup();
+    wrong
+}

@@ -1,0 +1,43 @@
+//! What has to hold after every run, one invariant a file. The first six are those of docs/SEMANTICS.md, section 9.
+
+mod totals_agree;
+mod balances_are_sums;
+mod halves_are_paired;
+mod limits_hold;
+mod ids_succeed_once;
+mod one_owner;
+mod nothing_is_left_in_doubt;
+mod chains_are_whole;
+mod refusals_are_right;
+mod reads_are_of_one_instant;
+
+use crate::history::History;
+use crate::replay::replay;
+use crate::truth::Truth;
+
+/// Violations of one invariant that are shown.
+const SHOWN: usize = 3;
+
+/// Checks them all. What does not hold, each with the invariant's name.
+pub(crate) fn check(truth: &Truth, history: &History) -> Vec<String> {
+    let (transfers, reads) = (history.transfers(), history.reads());
+    let mut probes = refusals_are_right::probes(&transfers);
+    probes.extend(reads_are_of_one_instant::probes(&transfers, &reads));
+    let (last, unplayable) = replay(truth, probes);
+    let found = [
+        ("limits hold, and every record can be played in its order", unplayable),
+        ("totals agree", totals_agree::check(truth)),
+        ("balances are sums", balances_are_sums::check(truth, &last)),
+        ("halves are paired", halves_are_paired::check(truth)),
+        ("limits hold", limits_hold::check(truth)),
+        ("ids succeed once", ids_succeed_once::check(truth, &transfers, &history.accounts())),
+        ("one owner", one_owner::check(truth)),
+        ("nothing is left in doubt", nothing_is_left_in_doubt::check(truth)),
+        ("chains are whole", chains_are_whole::check(truth, &transfers)),
+        ("reads are of one instant", reads_are_of_one_instant::check(truth, &last, &transfers, &reads)),
+    ];
+    let named = |(name, wrong): (&str, Vec<String>)| {
+        wrong.into_iter().take(SHOWN).map(|what| format!("{name}: {what}")).collect::<Vec<_>>()
+    };
+    found.into_iter().flat_map(named).collect()
+}
