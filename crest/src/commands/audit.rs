@@ -87,7 +87,12 @@ impl Pace {
     /// One line about where it stands. The clock starts with the first rows: waiting is not reading slowly.
     fn line(&mut self, seen: &v1::AuditProgress) -> String {
         let stage = match seen.stage() {
-            v1::AuditStage::Waiting => return format!("{} shards: waiting for checkpoints", seen.shards),
+            v1::AuditStage::Waiting => {
+                return format!(
+                    "waiting for {} shards: transfers in doubt end, then each writes a checkpoint",
+                    seen.shards
+                );
+            }
             v1::AuditStage::Reading => "",
             v1::AuditStage::Naming => "; something differs, looking for the rows",
             v1::AuditStage::Pairing => "; shards differ, comparing their transfers",

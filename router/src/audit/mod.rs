@@ -82,10 +82,13 @@ impl Router {
     async fn try_audit(&self, seen: Seen<'_>) -> Result<Try, RouterError> {
         let shards = self.links.map().shards().to_vec();
         let number = self.driver.random.below(u64::MAX);
-        let at = self.instant(&shards).await?;
-        let parts = tokio::select! {
+        let parts = async {
+            let at = self.instant(&shards).await?;
+            Ok::<_, RouterError>((at, self.parts(&shards, number, at).await?))
+        };
+        let (at, parts) = tokio::select! {
             biased;
-            parts = self.parts(&shards, number, at) => parts?,
+            parts = parts => parts?,
             () = self.watch_shards(&shards, number, seen) => unreachable!("it watches for ever"),
         };
         let (mut audit, pairs) = combine::combine(at, parts);

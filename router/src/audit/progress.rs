@@ -50,6 +50,8 @@ impl Router {
     pub(super) async fn watch_shards(&self, shards: &[ShardId], number: u64, seen: Seen<'_>) {
         let Some(seen) = seen else { return std::future::pending().await };
         let mut known = vec![AuditProgress::default(); shards.len()];
+        // A shard that does not answer must not hide that the audit waits for it.
+        seen.send_replace(sum(&known));
         loop {
             tokio::time::sleep(limits::AUDIT_PROGRESS_INTERVAL).await;
             let ask = || Request::Query(Query::AuditProgress(number));
