@@ -22,7 +22,8 @@ for name in "${names[@]}"; do
   patch=$root/sim/mutants/$name.patch
   (cd "$copy" && patch --quiet --forward -p1 <"$patch")
   (cd "$copy" && cargo build --locked --quiet -p crest-sim)
-  log=$("$CARGO_TARGET_DIR/debug/crest-sim" --seeds "$seeds" --first 2>&1) && code=0 || code=$?
+  mv "$CARGO_TARGET_DIR/debug/crest-sim" "$copy/mutant"
+  log=$("$copy/mutant" --seeds "$seeds" --first 2>&1) && code=0 || code=$?
   if [ "$code" = 1 ]; then
     printf '%-40s %s\n' "$name" "$(grep -m1 -E '^seed [0-9]+:' <<<"$log" | sed -E 's/^seed ([0-9]+): (.{0,140}).*/\1 \2/' | awk '{s=$1; $1=""; printf "%-10s%s", s, $0}')"
   else
@@ -31,6 +32,4 @@ for name in "${names[@]}"; do
   fi
   (cd "$copy" && patch --quiet --reverse -p1 <"$patch")
 done
-# The next build must not take a mutant's binary for the real one.
-rm -f "$CARGO_TARGET_DIR/debug/crest-sim"
 exit $missed

@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::needs::Needs;
 use crate::tables::Tables;
-use crate::txn::{Decided, EventResult, Outcome, ShardId, Step, TxnId, Vote};
+use crate::txn::{Commit, Decided, EventResult, Outcome, Refusal, ShardId, Step, TxnId, Vote};
 use crate::verbs;
 pub use crate::verbs::decide::DecideRequest;
 pub use crate::verbs::resolve::{ResolveRequest, Resolved};
@@ -61,6 +61,49 @@ pub enum Answer {
     Resolved(Resolved),
     /// To all others.
     Done,
+}
+
+impl Answer {
+    /// The latest time in it, ns: whoever has heard it may have caused what comes later. 0 when there is none.
+    pub fn latest_time(&self) -> Timestamp {
+        let refused = |refusal: &Refusal| refusal.timestamp;
+        match self {
+            Self::Results(results) => results.iter().map(|result| result.timestamp).max(),
+            Self::Votes(votes) => votes
+                .iter()
+                .map(|vote| match vote {
+                    Vote::Held { clock, .. } => *clock,
+                    Vote::Refused(refusal) => refused(refusal),
+                    Vote::Blocked => 0,
+                })
+                .max(),
+            Self::Decided(decided) => decided
+                .iter()
+                .map(|decided| match decided {
+                    Decided::Committed(commits) => latest_commit(commits),
+                    Decided::Refused { refusal, .. } => refused(refusal),
+                    Decided::Expired(at) => *at,
+                    Decided::Blocked | Decided::Aborted => 0,
+                })
+                .max(),
+            Self::Outcomes(outcomes) => outcomes.iter().flatten().map(latest_of).max(),
+            Self::Resolved(resolved) => Some(latest_of(&resolved.outcome)),
+            Self::Finished(_) | Self::Done => None,
+        }
+        .unwrap_or(0)
+    }
+}
+
+fn latest_commit(commits: &[Commit]) -> Timestamp {
+    commits.iter().map(|commit| commit.timestamp).max().unwrap_or(0)
+}
+
+fn latest_of(outcome: &Outcome) -> Timestamp {
+    match outcome {
+        Outcome::Committed(commits) => latest_commit(commits),
+        Outcome::Expired(at) => *at,
+        Outcome::Released { .. } => 0,
+    }
 }
 
 impl Command {
@@ -134,14 +177,9 @@ impl Command {
     /// The latest time in it that comes from another shard's clock, ns; 0 when there is none. The shard's clock will follow
     /// it, so the shell refuses what is too far ahead before it is logged.
     pub fn latest_time(&self) -> Timestamp {
-        let of = |outcome: &Outcome| match outcome {
-            Outcome::Committed(commits) => commits.iter().map(|c| c.timestamp).max().unwrap_or(0),
-            Outcome::Expired(at) => *at,
-            Outcome::Released { .. } => 0,
-        };
         match self {
             Self::Decide(requests) => requests.iter().map(|r| r.clock.max(r.prepared_at)).max().unwrap_or(0),
-            Self::Finish(ends) => ends.iter().map(|(_, outcome)| of(outcome)).max().unwrap_or(0),
+            Self::Finish(ends) => ends.iter().map(|(_, outcome)| latest_of(outcome)).max().unwrap_or(0),
             Self::Recover(_, at, _) => *at,
             Self::Resolve(request) => request.asked_at,
             _ => 0,

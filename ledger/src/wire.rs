@@ -8,6 +8,7 @@ pub mod audit;
 pub mod in_doubt;
 mod verbs;
 
+use crate::clock::Timestamp;
 use crate::command::{Answer, Command};
 use crate::packed::{Reader, Writer};
 pub use audit::ShardAudit;
@@ -35,8 +36,14 @@ pub struct WireError {
 /// What a router asks of a shard.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Change the state: applied one after the other, in one log entry.
-    Commands(Vec<Command>),
+    /// Change the state.
+    Commands {
+        /// The latest time that the sender has seen, ns: what these commands do is stamped above it, so that cause comes
+        /// before effect. One that is too far ahead of the shard's clock is not followed.
+        after: Timestamp,
+        /// Applied one after the other, in one log entry.
+        commands: Vec<Command>,
+    },
     /// Read.
     Query(Query),
 }
@@ -51,12 +58,17 @@ pub enum Response {
 }
 
 impl Request {
+    /// Commands whose order the times in themselves see to.
+    pub fn commands(commands: Vec<Command>) -> Self {
+        Self::Commands { after: 0, commands }
+    }
+
     /// The request as bytes.
     pub fn pack(&self) -> Vec<u8> {
         match self {
-            Self::Commands(commands) => {
+            Self::Commands { after, commands } => {
                 let mut out = Vec::with_capacity(64 + 160 * commands.iter().map(Command::events).sum::<usize>());
-                Writer(&mut out).u8(VERSION).u8(1);
+                Writer(&mut out).u8(VERSION).u8(3).u64(*after);
                 pack_list(commands, &mut out);
                 out
             }
@@ -74,7 +86,7 @@ impl Request {
     /// When the bytes are of another version, cut short, or too long.
     pub fn unpack(bytes: &[u8]) -> Result<Self, WireError> {
         whole("request", bytes, |r| match r.u8()? {
-            1 => Some(Self::Commands(unpack_list(r, COMMANDS_MAX)?)),
+            3 => Some(Self::Commands { after: r.u64()?, commands: unpack_list(r, COMMANDS_MAX)? }),
             2 => Some(Self::Query(Query::unpack(r)?)),
             _ => None,
         })
@@ -115,7 +127,7 @@ impl Response {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogBatch {
     /// The leader's time when it was proposed, ns.
-    pub at: crate::Timestamp,
+    pub at: Timestamp,
     /// In the order in which they are applied.
     pub commands: Vec<Command>,
 }

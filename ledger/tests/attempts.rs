@@ -196,3 +196,16 @@ fn a_repeated_prepare_of_a_post_says_again_until_when_it_may_be_decided() {
     assert_eq!(first, START + 1_024 + 7_000_000_000);
     assert_eq!(prepare(), first);
 }
+
+#[test]
+fn what_is_reserved_and_posted_in_one_attempt_may_be_decided_at_any_time() {
+    let mut world = World::new();
+    let flags = TransferFlags(TransferFlags::PENDING | TransferFlags::LINKED);
+    let pending = Transfer { timeout: 1, flags, ..pay(11, 3, 1, 2) };
+    let flags = TransferFlags(TransferFlags::POST_PENDING);
+    let post = Transfer { id: 12, pending_id: 11, amount: u128::MAX, flags, ..Transfer::default() };
+    // Between its first event, which is the decider's, and these two the chain goes from shard to shard.
+    let steps = vec![step(1, pending, Sides::DEBIT), step(2, post, Sides::DEBIT)];
+    let Vote::Held { commit_before, .. } = world.prepare(attempt(1), A, START, steps) else { panic!() };
+    assert_eq!(commit_before, Timestamp::MAX, "the decider's clock may be more than the timeout ahead");
+}

@@ -320,7 +320,7 @@ fn texts_that_are_too_long_are_not_read() {
     let request = |reason: usize, by: usize| {
         let (reason, by) = ("r".repeat(reason), "b".repeat(by));
         let request = ResolveRequest { txn: attempt(1), asked_at: 0, of_account: false, reason, by };
-        Request::Commands(vec![Command::Resolve(request)])
+        Request::commands(vec![Command::Resolve(request)])
     };
     let longest = request(RESOLUTION_REASON_BYTES_MAX, RESOLUTION_BY_BYTES_MAX);
     assert_eq!(Request::unpack(&longest.pack()), Ok(longest));

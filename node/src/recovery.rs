@@ -175,7 +175,7 @@ pub(crate) async fn call(
     shard: ShardId,
     commands: Vec<Command>,
 ) -> Result<Vec<Answer>, LinkError> {
-    let request = Request::Commands(commands);
+    let request = Request::commands(commands);
     let answering = if shard == node.shard() {
         node.send(request)
     } else {

@@ -123,7 +123,7 @@ impl Cluster {
     }
 
     async fn apply(&self, shard: ShardId, command: Command) -> Answer {
-        let answer = self.shards[shard as usize].send(Request::Commands(vec![command])).await.expect("an answer");
+        let answer = self.shards[shard as usize].send(Request::commands(vec![command])).await.expect("an answer");
         let Response::Answers(mut answers) = answer else { panic!("{answer:?}") };
         answers.remove(0)
     }

@@ -123,7 +123,7 @@ async fn work(
             points::BEFORE_FINISH.pass_async().await;
             commands.push(Command::Finish(ends.iter().map(|e| (e.txn, e.outcome.clone())).collect()));
         }
-        if let Err(e) = links.send(shard, Request::Commands(commands), limits::REQUEST_TIMEOUT).await {
+        if let Err(e) = links.send(shard, Request::commands(commands), limits::REQUEST_TIMEOUT).await {
             tracing::debug!(shard, why = %e, "a finish was not answered; recovery ends these transfers");
             dropped.increment(ends.len() as u64);
             continue;

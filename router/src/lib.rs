@@ -8,6 +8,7 @@ pub mod points;
 pub mod error;
 pub mod router;
 mod random;
+mod seen;
 mod place;
 mod levels;
 mod drive;

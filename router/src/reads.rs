@@ -35,6 +35,7 @@ impl Router {
                 at = read_at.unwrap_or(at);
             }
         }
+        self.driver.seen.note(at);
         Ok((ids.iter().filter_map(|id| found.get(id).copied()).collect(), at))
     }
 
@@ -144,7 +145,10 @@ impl Router {
                 _ => None,
             });
             match later.max() {
-                None => return Ok((at, answers)),
+                None => {
+                    self.driver.seen.note(at);
+                    return Ok((at, answers));
+                }
                 Some(later) => at = at.max(later),
             }
         }

@@ -127,7 +127,7 @@ impl Router {
         let of_account = events.any(|shown| matches!(shown.event, Event::Account(_)));
         let (txn, reason, by) = (ask.txn, ask.reason.clone(), ask.by.clone());
         let command = Command::Resolve(ResolveRequest { txn, asked_at, of_account, reason, by });
-        match self.links.send(decider, Request::Commands(vec![command]), limits::STATUS_TIMEOUT).await {
+        match self.links.send(decider, Request::commands(vec![command]), limits::STATUS_TIMEOUT).await {
             Ok(Response::Answers(answers)) => match answers.into_iter().next() {
                 Some(Answer::Resolved(resolved)) => Ok(resolved),
                 _ => Err(ResolveError::Router(other_answer(decider))),
@@ -146,7 +146,7 @@ impl Router {
         outcome: &Outcome,
         told: BTreeSet<ShardId>,
     ) -> (Vec<ShardAt>, Vec<ShardAt>) {
-        let finish = || Request::Commands(vec![Command::Finish(vec![(txn, outcome.clone())])]);
+        let finish = || Request::commands(vec![Command::Finish(vec![(txn, outcome.clone())])]);
         let tell = |shard: &ShardId| self.links.send(*shard, finish(), limits::STATUS_TIMEOUT);
         let answers = join_all(told.iter().map(tell)).await;
         let (mut finished, mut waits_for) = (Vec::new(), Vec::new());
@@ -164,7 +164,7 @@ impl Router {
         }
         if !matches!(outcome, Outcome::Released { .. }) && !finished.is_empty() {
             let acknowledge = |at: &ShardAt| Command::Acknowledge(at.shard, vec![txn]);
-            let request = Request::Commands(finished.iter().map(acknowledge).collect());
+            let request = Request::commands(finished.iter().map(acknowledge).collect());
             if let Err(why) = self.links.send(decider, request, limits::STATUS_TIMEOUT).await {
                 tracing::debug!(%why, "a decider was not told who has finished; it asks them itself");
             }

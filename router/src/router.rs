@@ -18,6 +18,7 @@ use crate::finisher::Finisher;
 use crate::known::Known;
 use crate::place::{self, Placed, Spread};
 use crate::random::Random;
+use crate::seen::Seen;
 use crate::{levels, limits, points};
 
 /// A router. Cheap to clone; it keeps no state that matters.
@@ -48,6 +49,7 @@ impl Router {
             links: links.clone(),
             finisher: Finisher::start(&links),
             random,
+            seen: Seen::default(),
             blocked: metrics::counter!("crest_router_blocked_total"),
             attempts: metrics::counter!("crest_router_cross_shard_attempts_total"),
         };
@@ -135,7 +137,7 @@ impl Router {
             return Ok(());
         }
         points::BEFORE_BURN.pass_async().await;
-        let burn = || Request::Commands(vec![Command::Burn(ids.clone())]);
+        let burn = || Request::commands(vec![Command::Burn(ids.clone())]);
         let answers = shards.iter().map(|shard| self.links.send(*shard, burn(), limits::REQUEST_TIMEOUT));
         for answer in join_all(answers).await {
             let response = answer.map_err(|e| RouterError::from(e).after_sending())?;

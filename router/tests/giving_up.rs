@@ -53,7 +53,7 @@ impl Link {
 
 impl ShardLink for Link {
     fn send(&self, request: Request) -> Answering {
-        let Request::Commands(commands) = request else { panic!("a single payment needs no query") };
+        let Request::Commands { commands, .. } = request else { panic!("a single payment needs no query") };
         let answers = commands.into_iter().map(|c| self.answer(c)).collect();
         Box::pin(async move { Ok(Response::Answers(answers)) })
     }

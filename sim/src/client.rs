@@ -54,6 +54,7 @@ impl Scene {
         let router = random.below(u64::from(self.front.count())) as u32;
         let patience = ms(random.pick(&[200, 3_000, 15_000, 15_000]).unwrap_or(3_000));
         let patience = if *self.healed.borrow() { Duration::from_secs(15) } else { patience };
+        let (by, invoked) = ((router, self.front.deaths(router)), self.world.now());
         let answer = match request {
             Request::Accounts(events) => {
                 self.front.ask(router, patience, |r| async move { r.create_accounts(events.clone()).await }).await
@@ -70,11 +71,25 @@ impl Scene {
         match request {
             Request::Accounts(events) => {
                 let events = events.clone();
-                lock(&self.history.accounts).push(Try { request: number, events, answered, outcome });
+                lock(&self.history.accounts).push(Try {
+                    request: number,
+                    events,
+                    router: by,
+                    invoked,
+                    answered,
+                    outcome,
+                });
             }
             Request::Transfers(events, _) => {
                 let events = events.clone();
-                lock(&self.history.transfers).push(Try { request: number, events, answered, outcome });
+                lock(&self.history.transfers).push(Try {
+                    request: number,
+                    events,
+                    router: by,
+                    invoked,
+                    answered,
+                    outcome,
+                });
             }
         }
         settled
@@ -154,7 +169,11 @@ impl Scene {
                 Some(Read::Balances { account_id, found })
             }
             _ => {
-                let ids = self.bank.ids();
+                // All of them, or some two or three: of a few shards, whose clocks may be behind the others'.
+                let mut ids = self.bank.ids();
+                while random.below(2) == 0 && ids.len() > 3 {
+                    ids.retain(|_| random.below(2) == 0);
+                }
                 let asked = ids.clone();
                 let ask = |r: crest_router::Router| async move { r.lookup_accounts(&asked).await };
                 let (found, at) = self.front.ask(router, patience, ask).await.ok()?;

@@ -23,13 +23,15 @@ pub(crate) struct Front {
 struct Process {
     router: Router,
     died: Arc<Notify>,
+    /// How many of the same number died before it.
+    before: u64,
 }
 
 impl Front {
     /// Starts the routers. Must be called inside a tokio runtime.
     pub(crate) fn new(world: &Arc<World>, routers: u32, seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let start = |router| Mutex::new(start(world, router, random.number()));
+        let start = |router| Mutex::new(start(world, router, random.number(), 0));
         let routers = (0..routers).map(start).collect();
         Self { world: world.clone(), random: Mutex::new(random), routers }
     }
@@ -43,8 +45,14 @@ impl Front {
         self.world.note(format_args!("router {router} dies"), &[]);
         let seed = lock(&self.random).number();
         // The new one's messages are told from the old one's before any of them is sent.
-        let new = start(&self.world, router, seed);
-        std::mem::replace(&mut *lock(&self.routers[router as usize]), new).died.notify_waiters();
+        let mut process = lock(&self.routers[router as usize]);
+        let new = start(&self.world, router, seed, process.before + 1);
+        std::mem::replace(&mut *process, new).died.notify_waiters();
+    }
+
+    /// How often a router has died.
+    pub(crate) fn deaths(&self, router: u32) -> u64 {
+        lock(&self.routers[router as usize]).before
     }
 
     /// Asks a router for something; gives up when it dies or takes too long.
@@ -73,7 +81,7 @@ impl Front {
     }
 }
 
-fn start(world: &Arc<World>, router: u32, seed: u64) -> Process {
+fn start(world: &Arc<World>, router: u32, seed: u64, before: u64) -> Process {
     let end = world.new_router(router);
-    Process { router: Router::seeded(links(world, end), seed), died: Arc::default() }
+    Process { router: Router::seeded(links(world, end), seed), died: Arc::default(), before }
 }

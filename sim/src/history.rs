@@ -13,6 +13,9 @@ pub(crate) struct Try<E> {
     /// Tries of the same request have the same number.
     pub(crate) request: u64,
     pub(crate) events: Vec<E>,
+    /// Which router was asked, and how many it had been before.
+    pub(crate) router: (u32, u64),
+    pub(crate) invoked: u64,
     pub(crate) answered: u64,
     pub(crate) outcome: Outcome,
 }

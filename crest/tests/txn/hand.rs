@@ -58,7 +58,7 @@ impl Hand {
     }
 
     async fn command(&self, shard: ShardId, command: Command) -> Answer {
-        let answer = self.send(shard, Request::Commands(vec![command])).await;
+        let answer = self.send(shard, Request::commands(vec![command])).await;
         let Response::Answers(mut answers) = answer else { panic!("{answer:?}") };
         answers.remove(0)
     }

@@ -62,12 +62,15 @@ fn try_steps(tables: &mut Tables, steps: &[Step]) -> Verdict<Trial> {
     let mut amounts = Vec::with_capacity(steps.len());
     let mut needs = Needs::default();
     let mut commit_before = Timestamp::MAX;
+    let begun = tables.now();
     for step in steps {
         let at = tables.tick();
         match try_event(tables, step, at) {
             Verdict::Accept(done) => {
                 amounts.push(done.amount);
-                commit_before = commit_before.min(done.commit_before);
+                if resolves_older(tables, step, begun) {
+                    commit_before = commit_before.min(done.commit_before);
+                }
                 needs.add(tables, step, done.timestamp);
             }
             Verdict::Refuse(r) => {
@@ -82,6 +85,13 @@ fn try_steps(tables: &mut Tables, steps: &[Step]) -> Verdict<Trial> {
     }
     tables.rollback();
     Verdict::Accept((amounts, needs.accounts.into_iter().map(|n| n.held).collect(), commit_before))
+}
+
+/// Whether a step posts or voids what was reserved before these steps. What they reserve themselves begins when they are
+/// decided, and its time with it: however far the decider's clock is ahead of this one, it is not over then.
+fn resolves_older(tables: &Tables, step: &Step, begun: Timestamp) -> bool {
+    let Event::Transfer(t) = &step.event else { return false };
+    pending_of(tables, t.pending_id_if_resolving()).is_some_and(|(pending, _)| pending.timestamp <= begun)
 }
 
 /// What the steps so far need of each account.

@@ -103,7 +103,7 @@ pub(crate) struct State {
     checkpointing: bool,
     checkpoint_index: u64,
     log_bytes: u64,
-    /// No later entry may have a time below this: a read at that instant was promised.
+    /// No later entry may have a time below this: a read at that instant was promised, or a router has seen it.
     promised: Timestamp,
     /// The time of the last entry that was proposed.
     proposed_at: Timestamp,
@@ -235,8 +235,8 @@ impl Executor {
                     continue;
                 }
             };
-            let commands = match request {
-                Request::Commands(commands) => commands,
+            let (after, commands) = match request {
+                Request::Commands { after, commands } => (after, commands),
                 Request::Query(query) => {
                     self.park(query, reply);
                     continue;
@@ -250,11 +250,16 @@ impl Executor {
             let full = events + more > limits::GROUP_EVENTS_MAX
                 || batch.commands.len() + commands.len() > limits::GROUP_COMMANDS_MAX;
             if full && !batch.commands.is_empty() {
-                self.state.left_over = Some(Message::Request { request: Request::Commands(commands), reply, queued });
+                self.state.left_over =
+                    Some(Message::Request { request: Request::Commands { after, commands }, reply, queued });
                 break;
             }
             self.metrics.queue_wait.record(queued.elapsed());
             events += more;
+            // A router's word is no reason to refuse payments when some shard's clock runs away.
+            if self.too_far_ahead(after).is_none() {
+                self.state.promised = self.state.promised.max(after);
+            }
             replies.push((commands.len(), reply));
             batch.commands.extend(commands);
         }
@@ -275,7 +280,7 @@ impl Executor {
         Ok(true)
     }
 
-    /// The time for the next entry, ns: real time, but never below what a reader was promised.
+    /// The time for the next entry, ns: real time, but never below what was promised.
     fn now(&self) -> Timestamp {
         self.clock.now().max(self.state.promised)
     }

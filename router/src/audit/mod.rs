@@ -105,6 +105,7 @@ impl Router {
         audit.findings.sort_by_key(|finding| finding.kind);
         audit.left_out += audit.findings.len().saturating_sub(FINDINGS_MAX) as u64;
         audit.findings.truncate(FINDINGS_MAX);
+        self.driver.seen.note(at);
         Ok(Try::Done(audit))
     }
 

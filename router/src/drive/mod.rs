@@ -14,6 +14,7 @@ use crate::error::RouterError;
 use crate::finisher::Finisher;
 use crate::place::{Placed, Spread, Unit};
 use crate::random::Random;
+use crate::seen::Seen;
 use crate::{limits, points};
 
 /// What it takes to drive requests.
@@ -22,6 +23,7 @@ pub(crate) struct Driver {
     pub(crate) links: Links,
     pub(crate) finisher: Finisher,
     pub(crate) random: Random,
+    pub(crate) seen: Seen,
     pub(crate) blocked: metrics::Counter,
     pub(crate) attempts: metrics::Counter,
 }

@@ -103,8 +103,10 @@ impl Drive<'_> {
             skip.insert(*shard, 1);
         }
         let shards: Vec<ShardId> = wave.0.keys().copied().collect();
-        let send =
-            |(shard, commands)| self.driver.links.send(shard, Request::Commands(commands), limits::REQUEST_TIMEOUT);
+        let after = self.driver.seen.latest();
+        let send = |(shard, commands)| {
+            self.driver.links.send(shard, Request::Commands { after, commands }, limits::REQUEST_TIMEOUT)
+        };
         let sent: Vec<_> = wave.0.into_iter().map(send).collect();
         let mut answers = Answers::default();
         let mut failed = None;
@@ -112,6 +114,7 @@ impl Drive<'_> {
             match response {
                 Ok(Response::Answers(list)) => {
                     self.sent = true;
+                    self.driver.seen.note(list.iter().map(Answer::latest_time).max().unwrap_or(0));
                     let skip = skip.get(&shard).copied().unwrap_or(0);
                     answers.0.insert(shard, list.into_iter().skip(skip).collect());
                 }

@@ -8,6 +8,18 @@ use crate::history::Try;
 use crate::truth::Truth;
 
 pub(super) fn check(truth: &Truth, tries: &[Try<Transfer>]) -> Vec<String> {
+    let mut wrong: Vec<String> = chains(tries)
+        .into_iter()
+        .map(|chain| (chain, chain.iter().filter(|e| truth.transfer(e.id).is_some()).count()))
+        .filter(|(chain, there)| *there != 0 && *there != chain.len())
+        .map(|(chain, there)| format!("{there} of {} events of {chain:?}", chain.len()))
+        .collect();
+    wrong.dedup();
+    wrong
+}
+
+/// The chains that were sent, each try's again, and single events likewise; only those that have no id in common with others.
+pub(super) fn chains(tries: &[Try<Transfer>]) -> Vec<&[Transfer]> {
     // An id that was sent more than once, in this chain or elsewhere, tells nothing of this chain.
     let mut sent: BTreeMap<u128, BTreeMap<u64, u32>> = BTreeMap::new();
     let mut seen = std::collections::BTreeSet::new();
@@ -17,15 +29,9 @@ pub(super) fn check(truth: &Truth, tries: &[Try<Transfer>]) -> Vec<String> {
         }
     }
     let once = |id: u128| sent.get(&id).is_some_and(|by| by.len() == 1 && by.values().all(|n| *n == 1));
-    let mut wrong = Vec::new();
-    for t in tries {
-        for chain in t.events.split_inclusive(|e| !e.flags.any(TransferFlags::LINKED)) {
-            let there = chain.iter().filter(|e| truth.transfer(e.id).is_some()).count();
-            if there != 0 && there != chain.len() && chain.iter().all(|e| once(e.id)) {
-                wrong.push(format!("{there} of {} events of {chain:?}", chain.len()));
-            }
-        }
-    }
-    wrong.dedup();
-    wrong
+    tries
+        .iter()
+        .flat_map(|t| t.events.split_inclusive(|e| !e.flags.any(TransferFlags::LINKED)))
+        .filter(|chain| chain.iter().all(|e| once(e.id)))
+        .collect()
 }

@@ -10,6 +10,7 @@ mod nothing_is_left_in_doubt;
 mod chains_are_whole;
 mod refusals_are_right;
 mod reads_are_of_one_instant;
+mod cause_precedes_effect;
 
 use crate::history::History;
 use crate::replay::replay;
@@ -33,6 +34,7 @@ pub(crate) fn check(truth: &Truth, history: &History) -> Vec<String> {
         ("ids succeed once", ids_succeed_once::check(truth, &transfers, &history.accounts())),
         ("one owner", one_owner::check(truth)),
         ("nothing is left in doubt", nothing_is_left_in_doubt::check(truth)),
+        ("cause precedes effect", cause_precedes_effect::check(&transfers)),
         ("chains are whole", chains_are_whole::check(truth, &transfers)),
         ("reads are of one instant", reads_are_of_one_instant::check(truth, &last, &transfers, &reads)),
     ];

@@ -1,9 +1,11 @@
-//! A read shows the state of one instant, with everything in it that was acknowledged before it began.
+//! A read shows the state of one instant, with everything in it that was acknowledged before it began, and in the middle of
+//! no chain.
 
 use std::collections::BTreeMap;
 
-use crest_ledger::{AccountFlags, Timestamp, Transfer, TransferStatus};
+use crest_ledger::{AccountFlags, Timestamp, Transfer, TransferFlags, TransferStatus};
 
+use super::chains_are_whole::chains;
 use crate::history::{Outcome, Read, Try};
 use crate::replay::{Probe, State, balances};
 use crate::truth::{Truth, is_expiry};
@@ -33,11 +35,13 @@ pub(super) fn probes<'a>(_tries: &'a [Try<Transfer>], reads: &'a [Read]) -> Vec<
 /// Lists are what their account's history was, and nothing that was acknowledged before a read is missing in it.
 pub(super) fn check(truth: &Truth, last: &State, tries: &[Try<Transfer>], reads: &[Read]) -> Vec<String> {
     let acknowledged = acknowledged(tries);
-    let mut wrong = Vec::new();
+    let mut wrong = cut_chains(truth, tries, reads);
     for read in reads {
         let result = match read {
-            Read::Accounts { invoked, at, .. } => {
-                let missing = before(&acknowledged, *invoked).find(|(_, (_, timestamp))| timestamp > at);
+            Read::Accounts { invoked, ids, at, .. } => {
+                let touches = |t: &Transfer| ids.contains(&t.debit_account_id) || ids.contains(&t.credit_account_id);
+                let missing = before(&acknowledged, *invoked)
+                    .find(|(id, (_, timestamp))| timestamp > at && truth.transfer(**id).is_some_and(touches));
                 missing.map(|missing| format!("a read at {at} is older than {missing:?}"))
             }
             Read::Transfers { invoked, ids, found } => {
@@ -64,6 +68,33 @@ pub(super) fn check(truth: &Truth, last: &State, tries: &[Try<Transfer>], reads:
             }
         };
         wrong.extend(result);
+    }
+    wrong
+}
+
+/// Reads that show one event of a chain and not another one, though both touch an account that was read.
+fn cut_chains(truth: &Truth, tries: &[Try<Transfer>], reads: &[Read]) -> Vec<String> {
+    let whole = chains(tries).into_iter().filter_map(|chain| {
+        let events: Option<Vec<&Transfer>> = chain.iter().map(|e| truth.transfer(e.id)).collect();
+        events.filter(|events| events.len() > 1 && !events.iter().any(|e| e.flags.any(TransferFlags::IMPORTED)))
+    });
+    let whole: Vec<Vec<&Transfer>> = whole.collect();
+    let mut wrong = Vec::new();
+    for read in reads {
+        let (at, ids) = match read {
+            Read::Accounts { at, ids, .. } => (*at, ids.as_slice()),
+            Read::List { account_id, found, .. } => {
+                (found.last().map_or(0, |t| t.timestamp), std::slice::from_ref(account_id))
+            }
+            _ => continue,
+        };
+        let touched = |t: &&&Transfer| ids.contains(&t.debit_account_id) || ids.contains(&t.credit_account_id);
+        for chain in &whole {
+            let shown = chain.iter().filter(touched).filter(|t| t.timestamp <= at).count();
+            if shown > 0 && shown < chain.iter().filter(touched).count() {
+                wrong.push(format!("a read at {at} of {ids:x?} is in the middle of {chain:?}"));
+            }
+        }
     }
     wrong
 }
