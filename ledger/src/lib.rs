@@ -22,6 +22,7 @@ mod record;
 pub mod verbs;
 pub mod needs;
 pub mod command;
+pub mod finding;
 pub mod wire;
 
 pub use account::{Account, AccountFlags};

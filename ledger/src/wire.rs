@@ -4,14 +4,16 @@
 
 mod codec;
 pub mod query;
+pub mod audit;
 pub mod in_doubt;
 mod verbs;
 
 use crate::clock::Timestamp;
 use crate::command::{Answer, Command};
 use crate::packed::{Reader, Writer};
+pub use audit::ShardAudit;
 use codec::{Packed, pack_list, unpack_list};
-pub use query::{Query, QueryAnswer, ShardAudit, ShardStatus};
+pub use query::{Query, QueryAnswer, ShardStatus};
 
 /// The version of every message and log entry. Another version is refused, never guessed at. A new kind of command or query
 /// keeps the version, since whoever does not know it refuses it; a changed layout of an old one needs a new version, unless it

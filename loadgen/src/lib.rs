@@ -9,7 +9,7 @@ mod args;
 mod connect;
 mod retry;
 mod random;
-mod progress;
+pub mod progress;
 mod replay;
 mod peak;
 #[cfg(test)]

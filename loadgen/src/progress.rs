@@ -10,7 +10,7 @@ const PLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// One line about where the work stands.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub struct Progress {
     bar: Option<ProgressBar>,
     plain_at: Instant,
     quiet: bool,
@@ -18,12 +18,17 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// For work of `bytes` bytes.
-    pub(crate) fn of_bytes(bytes: u64) -> Self {
+    pub fn of_bytes(bytes: u64) -> Self {
         Self::new(ProgressBar::new(bytes), "{bar:30} {percent:>3}% {msg}")
     }
 
+    /// For work whose size is told later, with [`Progress::of`].
+    pub fn of_parts() -> Self {
+        Self::new(ProgressBar::new(0), "{bar:30} {percent:>3}% {msg}")
+    }
+
     /// For work whose end is a time.
-    pub(crate) fn of_time() -> Self {
+    pub fn of_time() -> Self {
         Self::new(ProgressBar::new_spinner(), "{spinner} {msg}")
     }
 
@@ -42,10 +47,10 @@ impl Progress {
         Self { bar, plain_at: Instant::now() + PLAIN_EVERY, quiet: false }
     }
 
-    /// Shows `message` and how many bytes are done; on anything but a terminal at most once a second.
-    pub(crate) fn show(&mut self, bytes: u64, message: impl FnOnce() -> String) {
+    /// Shows `message` and how much is done; on anything but a terminal at most once a second.
+    pub fn show(&mut self, done: u64, message: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
-            bar.set_position(bytes);
+            bar.set_position(done);
             bar.set_message(message());
         } else if !self.quiet && Instant::now() >= self.plain_at {
             eprintln!("{}", message());
@@ -53,8 +58,15 @@ impl Progress {
         }
     }
 
+    /// Says how large the work is, as far as that is known by now.
+    pub fn of(&self, parts: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(parts);
+        }
+    }
+
     /// Shows `message` now: the caller keeps the time.
-    pub(crate) fn line(&mut self, message: &str) {
+    pub fn line(&mut self, message: &str) {
         match &self.bar {
             Some(bar) => {
                 bar.set_message(message.to_owned());
@@ -66,7 +78,7 @@ impl Progress {
     }
 
     /// Writes a line that stays.
-    pub(crate) fn note(&self, text: &str) {
+    pub fn note(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
             None if !self.quiet => eprintln!("{text}"),
@@ -75,7 +87,7 @@ impl Progress {
     }
 
     /// Takes the line away.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

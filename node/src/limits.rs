@@ -43,8 +43,29 @@ pub const PARKED_READ_TIMEOUT: Duration = Duration::from_secs(8);
 /// Records that one page of a list looks through at the most.
 pub const SCAN_RECORDS_MAX: usize = 50_000;
 
-/// Audits of one shard that wait for each other; more are refused.
+/// Audits of one shard, and questions of audits, that wait for each other; more are refused.
 pub const AUDITS_MAX: usize = 16;
+
+/// Audits whose progress a shard remembers.
+pub const AUDITS_REMEMBERED_MAX: usize = 32;
+
+/// The nice value of the thread that audits: where processors are short, it gets about a tenth of what a thread gets that
+/// works on payments (weights 110 and 1,024 in Linux), and all that is left.
+pub const AUDIT_NICE: i32 = 10;
+
+/// Rows that an audit reads at a time: some 150 KB of records. Between two chunks it looks whether the shard is stopping.
+pub const AUDIT_CHUNK_ROWS: usize = 1_024;
+
+/// Accounts that an audit takes through the records at a time, 96 bytes each and 33 of index: 62 MB. A shard with more is
+/// read once more for every so many. Seven eighths of 2^19, so that the index is full.
+pub const AUDIT_PART_ACCOUNTS: usize = 448 * AUDIT_CHUNK_ROWS;
+
+/// Accounts that do not fit their records, of which an audit looks for the reason. Of more it tells only the amounts.
+pub const AUDIT_SUSPECTS_MAX: usize = 100;
+
+/// Parts of two tables that differ whose rows an audit compares one by one. A part is one of 16,384, so of 100 million rows
+/// these are some 200,000, 13 MB.
+pub const AUDIT_PARTS_MAX: usize = 32;
 
 /// How often the executor looks at its clock: for raft, expiries and waiting reads.
 pub const TICK: Duration = Duration::from_millis(50);

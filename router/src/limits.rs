@@ -30,8 +30,28 @@ pub const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shards that are named of one attempt in doubt: with 1,000 attempts of a page, some 2 MB at the most.
 pub const SHARDS_SHOWN: usize = 16;
 
-/// How long a shard's part of an audit may take: it reads everything, some million records a second.
+/// How long a shard's part of an audit may take: it reads everything, some million rows a second.
 pub const AUDIT_TIMEOUT: Duration = Duration::from_secs(3_600);
+
+/// How often the shards are asked how far they are, when somebody watches an audit.
+pub const AUDIT_PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Updates of one audit that wait for a client that reads slowly; more are left out.
+pub const AUDIT_UPDATES_MAX: usize = 4;
+
+/// How often an audit begins again because transfers were imported meanwhile, dated back to before it.
+pub const AUDIT_TRIES: usize = 3;
+
+/// Pairs of shards whose transfers are compared one by one when they differ; of more it is only told that they do. Every
+/// pair has its shards read all their transfers once more.
+pub const AUDIT_PAIRS_MAX: usize = 32;
+
+/// Questions to both shards of a pair: the sums of 256 parts of a range, 6 KB each, or 1,000 transfers, 129 KB each. One
+/// transfer that differs among 100 million takes some five.
+pub const AUDIT_QUESTIONS_MAX: usize = 1_000;
+
+/// Transfers that differ between two shards after which no more are looked for: 276 bytes each, and a second look at each.
+pub const AUDIT_SPLITS_MAX: usize = 2_000;
 
 /// The first pause before something that was blocked is tried again; it doubles up to the next one.
 pub const BLOCKED_PAUSE_MIN: Duration = Duration::from_micros(300);

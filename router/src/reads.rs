@@ -176,11 +176,7 @@ impl Router {
     ) -> Result<Vec<QueryAnswer>, RouterError> {
         let asked: Vec<_> = queries
             .into_iter()
-            .map(|(shard, query)| {
-                let is_audit = matches!(query, Query::Audit(_));
-                let patience = if is_audit { limits::AUDIT_TIMEOUT } else { limits::REQUEST_TIMEOUT };
-                self.links.send(shard, Request::Query(query), patience)
-            })
+            .map(|(shard, query)| self.links.send(shard, Request::Query(query), limits::REQUEST_TIMEOUT))
             .collect();
         let mut answers = Vec::new();
         for answer in join_all(asked).await {

@@ -104,7 +104,7 @@ impl Faults {
         if let Some(handle) = self.world.shard(shard) {
             use crest_ledger::wire::{Query, Request};
             use crest_link::ShardLink;
-            drop(handle.send(Request::Query(Query::Audit(1))));
+            drop(handle.send(Request::Query(Query::Audit(0, 1))));
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Common {
     /// The router's address
     #[arg(long, global = true, env = "CREST_ROUTER", default_value = "http://127.0.0.1:7000", value_name = "URL")]
     pub(crate) router: String,
-    /// How long one request may take [default: 10s; audit: 10m]
+    /// How long one request may take [default: 10s; audit: 1h]
     #[arg(long, global = true, value_parser = parse_patience, value_name = "DURATION")]
     pub(crate) request_timeout: Option<Duration>,
     /// Print one JSON document; numbers of 64 and 128 bits are strings

@@ -5,6 +5,7 @@ use crest_proto::v1::ledger_server::{Ledger, LedgerServer};
 use crest_proto::v1::operations_server::{Operations, OperationsServer};
 use crest_proto::{border, v1};
 use std::sync::{Arc, Mutex};
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -27,6 +28,7 @@ struct State {
     accounts: Vec<crest_ledger::Account>,
     transfers: Vec<crest_ledger::Transfer>,
     audit: v1::AuditResponse,
+    audit_silent: bool,
     status: v1::StatusResponse,
     in_doubt: v1::ListInDoubtResponse,
     resolutions: v1::ListResolutionsResponse,
@@ -46,6 +48,11 @@ impl Fake {
 
     pub(super) fn set_audit(&self, audit: v1::AuditResponse) {
         self.state.lock().unwrap().audit = audit;
+    }
+
+    /// Audits make progress from now on, and never end.
+    pub(super) fn set_audit_silent(&self) {
+        self.state.lock().unwrap().audit_silent = true;
     }
 
     pub(super) fn set_status(&self, status: v1::StatusResponse) {
@@ -206,6 +213,19 @@ impl Ledger for Fake {
 impl Operations for Fake {
     async fn audit(&self, _: Request<v1::AuditRequest>) -> Answer<v1::AuditResponse> {
         Ok(Response::new(self.state.lock().unwrap().audit.clone()))
+    }
+
+    type WatchAuditStream =
+        std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::WatchAuditResponse, Status>> + Send>>;
+
+    async fn watch_audit(&self, _: Request<v1::AuditRequest>) -> Answer<Self::WatchAuditStream> {
+        use v1::watch_audit_response::Update;
+        let progress = v1::AuditProgress { shards: 2, rows: 5, rows_expected: 10, ..Default::default() };
+        let state = self.state.lock().unwrap();
+        let mut updates = vec![None, Some(Update::Progress(progress))];
+        updates.extend((!state.audit_silent).then(|| Some(Update::Response(state.audit.clone()))));
+        let updates = tokio_stream::iter(updates).map(|update| Ok(v1::WatchAuditResponse { update }));
+        Ok(Response::new(Box::pin(updates.chain(tokio_stream::pending()))))
     }
 
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {

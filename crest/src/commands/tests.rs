@@ -4,6 +4,8 @@ use super::fake::{AMOUNT_MAX, BUSY, Fake, SILENT};
 use super::{Command, account, audit, outcome, query, status, transfer, txn};
 use clap::{CommandFactory, Parser};
 use crest_ledger::TransferFlags;
+use crest_ledger::finding::{Field, Finding, FindingKind};
+use crest_proto::border::finding_to;
 use crest_proto::naming::name_id;
 use crest_proto::{border::number_to, v1};
 use serde_json::Value;
@@ -250,16 +252,16 @@ async fn an_audit_has_a_clear_verdict() {
         accounts: 2,
         ..Default::default()
     };
-    let mut audit = v1::AuditResponse {
+    let audit = v1::AuditResponse {
         holds: true,
         timestamp: 1_794_355_200_000_000_000,
         accounts: 2,
         transfers: 3,
         cross_shard_transfers: 1,
         totals: vec![totals],
-        findings: Vec::new(),
+        ..Default::default()
     };
-    fake.set_audit(audit.clone());
+    fake.set_audit(audit);
     let holds = crest(&router, "audit --scale 2").await;
     let expected = "\
 HOLDS: no money was lost or made, at 2026-11-11T00:00:00.000000000Z
@@ -268,17 +270,52 @@ HOLDS: no money was lost or made, at 2026-11-11T00:00:00.000000000Z
 LEDGER  ACCOUNTS  DEBITS POSTED  CREDITS POSTED  DEBITS PENDING  CREDITS PENDING
      1         2        1234.56         1234.56            0.00             0.00";
     assert_eq!((holds.out.as_str(), holds.error.as_str(), holds.code), (expected, "", 0));
-    audit.holds = false;
-    audit.findings.push("ledger 1: debits_posted 123456, credits_posted 123455".to_owned());
-    fake.set_audit(audit);
-    let broken = crest(&router, "audit").await;
-    assert!(
-        broken.out.starts_with("DOES NOT HOLD") && broken.out.contains("  - ledger 1: debits_posted"),
-        "{}",
-        broken.out
-    );
-    assert_eq!((broken.error.as_str(), broken.code), ("the audit does not hold; findings: 1", 1));
+}
+
+#[tokio::test]
+async fn findings_are_told_with_the_scale_of_the_screen_and_as_data() {
+    let fake = Fake::default();
+    let router = fake.serve().await;
+    let missing = Finding {
+        shard: Some(0),
+        other_shard: Some(2),
+        transfer_id: 77,
+        timestamp: 1_794_355_200_000_000_000,
+        debit_account_id: 5,
+        credit_account_id: 1 << 64,
+        amount: 1_250,
+        ..Finding::new(FindingKind::HalfMissing).account(1 << 64)
+    };
+    let totals = Finding::new(FindingKind::TotalsDiffer).differs(Field::DebitsPosted, 123_456, 123_455);
+    let mut findings = [missing, Finding { ledger: 1, ..totals }].map(|f| finding_to(&f)).to_vec();
+    let newer = v1::AuditFinding { kind: 9_999, text: "the moon is missing".to_owned(), ..Default::default() };
+    findings.push(newer);
+    fake.set_audit(v1::AuditResponse { findings, findings_left_out: 4, ..Default::default() });
+    let broken = crest(&router, "audit --scale 2").await;
+    let expected = "\
+Findings:
+  - shard 0: transfer 77 at 2026-11-11T00:00:00.000000000Z (12.50 from account 5 to account 0x00000000000000010000000000000000) \
+is recorded here, but missing on shard 2, where account 0x00000000000000010000000000000000 lives
+  - ledger 1: 1234.56 was debited, but 1234.55 credited: 0.01 too much
+  - the moon is missing
+  and 4 more";
+    assert!(broken.out.starts_with("DOES NOT HOLD") && broken.out.ends_with(expected), "{}", broken.out);
+    assert_eq!((broken.error.as_str(), broken.code), ("the audit does not hold; findings: 7", 1));
     let json = crest(&router, "audit --json").await;
-    assert_eq!((json.json()["holds"].as_bool(), json.code), (Some(false), 1));
-    assert_eq!(json.json()["totals"][0]["credits_posted"], "123456");
+    let (code, json) = (json.code, json.json());
+    assert_eq!((json["holds"].as_bool(), code), (Some(false), 1));
+    let finding = &json["findings"][0];
+    assert_eq!((finding["kind"].as_str(), finding["amount"].as_str()), (Some("half_missing"), Some("1250")));
+    assert_eq!((finding["shard"].as_u64(), finding["other_shard"].as_u64()), (Some(0), Some(2)));
+    assert_eq!(finding["account_id"], (1u128 << 64).to_string());
+    assert_eq!(json["findings"][1].get("shard"), None, "what has no meaning is left out");
+    assert_eq!(json["findings_left_out"], "4");
+}
+
+#[tokio::test]
+async fn an_audit_that_does_not_end_in_time_proves_nothing() {
+    let fake = Fake::default();
+    fake.set_audit_silent();
+    let late = crest(&fake.serve().await, "audit --request-timeout 50ms").await;
+    assert_eq!((late.out.as_str(), late.code), ("", 3), "{}", late.error);
 }

@@ -56,7 +56,7 @@ impl Cluster {
 
     /// What an audit of all shards finds wrong.
     pub(crate) fn audit(&self) -> Vec<String> {
-        self.wait(self.router.audit()).findings
+        self.wait(self.router.audit()).findings.iter().map(ToString::to_string).collect()
     }
 
     fn wait<T>(&self, answer: impl Future<Output = Result<T, RouterError>>) -> T {

@@ -1,16 +1,15 @@
 //! Queries and their answers: what a shard tells without changing anything.
 
+use super::audit::{AuditProgress, BUCKETS, Bucket, HALVES_MAX, HalvesQuery, ShardAudit};
 use super::codec::{Packed, pack_list, unpack_list};
 use super::in_doubt::{ATTEMPTS_MAX, InDoubtFilter, InDoubtPage, Known};
 use crate::clock::Timestamp;
 use crate::limits::{BATCH_EVENTS_MAX, RESOLUTIONS_MAX};
 use crate::packed::{Reader, Writer};
+use crate::records::TransferRecord;
 use crate::resolutions::Resolution;
 use crate::txn::TxnId;
 use crate::{Account, AccountBalance, AccountFilter, QueryFilter, Transfer};
-
-/// Findings that one shard's audit names at the most.
-pub const FINDINGS_MAX: usize = 100;
 
 /// A question to one shard. `at` is the instant to read at, ns; 0 is now. The answer comes when nothing at or below that
 /// instant is in doubt any more.
@@ -33,8 +32,18 @@ pub enum Query {
     QueryAccounts(Timestamp, QueryFilter),
     /// Transfers that match.
     QueryTransfers(Timestamp, QueryFilter),
-    /// This shard's part of an audit.
-    Audit(Timestamp),
+    /// This shard's part of an audit. The first number is the audit's own, drawn by the router: it asks by it how far the
+    /// shard is.
+    Audit(u64, Timestamp),
+    /// How far the shard is with the audit of this number.
+    AuditProgress(u64),
+    /// Of the halves of a time range: how many, and the sums of their fingerprints, by [`BUCKETS`] parts. The range must not
+    /// reach above the instant of an audit that this shard has answered.
+    AuditBuckets(HalvesQuery),
+    /// The halves of a time range, at most [`HALVES_MAX`], oldest first. As for the range of `AuditBuckets`.
+    AuditHalves(HalvesQuery),
+    /// The records with these timestamps, at most [`HALVES_MAX`].
+    AuditRecords(Timestamp, Vec<Timestamp>),
     /// The transfers with these ids, as they are now, doubt or not. One with timestamp 0 is only held so far.
     Pending(Vec<u128>),
     /// The accounts with these ids, as they are now, doubt or not: for what of them never changes.
@@ -51,11 +60,12 @@ impl Query {
     /// The instant that it names, ns; 0 when it names none.
     pub fn instant(&self) -> Timestamp {
         match self {
-            Self::Accounts(at, _) | Self::Transfers(at, _) | Self::Audit(at) => *at,
+            Self::Accounts(at, _) | Self::Transfers(at, _) | Self::Audit(_, at) | Self::AuditRecords(at, _) => *at,
             Self::AccountTransfers(at, _) | Self::AccountBalances(at, _) => *at,
             Self::QueryAccounts(at, _) | Self::QueryTransfers(at, _) => *at,
             Self::Status | Self::Clock | Self::Pending(_) | Self::KnownAccounts(_) => 0,
             Self::InDoubt(_) | Self::Attempts(_) | Self::Resolutions(_) => 0,
+            Self::AuditProgress(_) | Self::AuditBuckets(_) | Self::AuditHalves(_) => 0,
         }
     }
 }
@@ -88,24 +98,6 @@ pub struct ShardStatus {
     pub clock: Timestamp,
 }
 
-/// One shard's part of an audit at one instant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ShardAudit {
-    /// Accounts.
-    pub accounts: u64,
-    /// Transfers whose payer is here: over all shards each is counted once.
-    pub transfers: u64,
-    /// Of which the payee is elsewhere.
-    pub cross_shard: u64,
-    /// By ledger number: debits_pending, debits_posted, credits_pending, credits_posted, and the accounts.
-    pub totals: Vec<(u32, [u128; 4], u64)>,
-    /// Of cross-shard records, by (1 when the payer is here, else 0; the other account's shard): how many, and the sum of
-    /// their fingerprints. The other shard has the same for its halves.
-    pub halves: Vec<(u8, u32, u64, u128)>,
-    /// What does not hold, in words.
-    pub findings: Vec<String>,
-}
-
 /// The answer to a query.
 #[derive(Clone, Debug, PartialEq)]
 pub enum QueryAnswer {
@@ -123,6 +115,12 @@ pub enum QueryAnswer {
     Balances(Vec<AccountBalance>, Option<Timestamp>),
     /// To `Audit`.
     Audit(ShardAudit),
+    /// To `AuditProgress`.
+    AuditProgress(AuditProgress),
+    /// To `AuditBuckets`, one for each part.
+    AuditBuckets(Vec<Bucket>),
+    /// To `AuditHalves` and `AuditRecords`: those that are there.
+    AuditHalves(Vec<TransferRecord>),
     /// To `Pending`: for each id found here, the transfer.
     Pending(Vec<Transfer>),
     /// To `InDoubt`.
@@ -158,8 +156,8 @@ impl Packed for Query {
                 Writer(out).u8(8).u64(*at);
                 filter.pack(out);
             }
-            Self::Audit(at) => {
-                Writer(out).u8(9).u64(*at);
+            Self::Audit(audit, at) => {
+                Writer(out).u8(9).u64(*audit).u64(*at);
             }
             Self::Pending(ids) => {
                 out.push(10);
@@ -168,6 +166,21 @@ impl Packed for Query {
             Self::KnownAccounts(ids) => {
                 out.push(11);
                 pack_list(ids, out);
+            }
+            Self::AuditProgress(audit) => {
+                Writer(out).u8(32).u64(*audit);
+            }
+            Self::AuditBuckets(halves) => {
+                out.push(33);
+                halves.pack(out);
+            }
+            Self::AuditHalves(halves) => {
+                out.push(34);
+                halves.pack(out);
+            }
+            Self::AuditRecords(at, times) => {
+                Writer(out).u8(35).u64(*at);
+                pack_list(times, out);
             }
             Self::InDoubt(filter) => {
                 out.push(20);
@@ -193,9 +206,13 @@ impl Packed for Query {
             6 => Self::AccountBalances(r.u64()?, AccountFilter::unpack(r)?),
             7 => Self::QueryAccounts(r.u64()?, QueryFilter::unpack(r)?),
             8 => Self::QueryTransfers(r.u64()?, QueryFilter::unpack(r)?),
-            9 => Self::Audit(r.u64()?),
+            9 => Self::Audit(r.u64()?, r.u64()?),
             10 => Self::Pending(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
             11 => Self::KnownAccounts(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
+            32 => Self::AuditProgress(r.u64()?),
+            33 => Self::AuditBuckets(Packed::unpack(r)?),
+            34 => Self::AuditHalves(Packed::unpack(r)?),
+            35 => Self::AuditRecords(r.u64()?, unpack_list(r, HALVES_MAX)?),
             20 => Self::InDoubt(Packed::unpack(r)?),
             21 => Self::Attempts(unpack_list(r, ATTEMPTS_MAX)?),
             22 => Self::Resolutions(r.u32()?),
@@ -231,6 +248,18 @@ impl Packed for QueryAnswer {
             }
             Self::Pending(rows) => {
                 out.push(7);
+                pack_list(rows, out);
+            }
+            Self::AuditProgress(progress) => {
+                out.push(32);
+                progress.pack(out);
+            }
+            Self::AuditBuckets(buckets) => {
+                out.push(33);
+                pack_list(buckets, out);
+            }
+            Self::AuditHalves(rows) => {
+                out.push(34);
                 pack_list(rows, out);
             }
             Self::InDoubt(page) => {
@@ -269,6 +298,9 @@ impl Packed for QueryAnswer {
             5 => Self::Balances(unpack_list(r, BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
             6 => Self::Audit(ShardAudit::unpack(r)?),
             7 => Self::Pending(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
+            32 => Self::AuditProgress(Packed::unpack(r)?),
+            33 => Self::AuditBuckets(unpack_list(r, BUCKETS as usize)?),
+            34 => Self::AuditHalves(unpack_list(r, HALVES_MAX)?),
             20 => Self::InDoubt(Packed::unpack(r)?),
             21 => Self::Attempts(Packed::unpack(r)?),
             22 => Self::Resolutions(unpack_list(r, RESOLUTIONS_MAX)?),
@@ -281,78 +313,4 @@ fn page<T: Packed>(tag: u8, rows: &[T], next: Option<Timestamp>, out: &mut Vec<u
     out.push(tag);
     pack_list(rows, out);
     next.pack(out);
-}
-
-impl Packed for [u128; 4] {
-    const BYTES_MIN: usize = 64;
-
-    fn pack(&self, out: &mut Vec<u8>) {
-        self.iter().for_each(|v| v.pack(out));
-    }
-
-    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
-        Some([r.u128()?, r.u128()?, r.u128()?, r.u128()?])
-    }
-}
-
-impl Packed for (u32, [u128; 4], u64) {
-    const BYTES_MIN: usize = 76;
-
-    fn pack(&self, out: &mut Vec<u8>) {
-        self.0.pack(out);
-        self.1.pack(out);
-        self.2.pack(out);
-    }
-
-    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
-        Some((r.u32()?, Packed::unpack(r)?, r.u64()?))
-    }
-}
-
-impl Packed for (u8, u32, u64, u128) {
-    const BYTES_MIN: usize = 29;
-
-    fn pack(&self, out: &mut Vec<u8>) {
-        Writer(out).u8(self.0).u32(self.1).u64(self.2).u128(self.3);
-    }
-
-    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
-        Some((r.u8()?, r.u32()?, r.u64()?, r.u128()?))
-    }
-}
-
-impl Packed for String {
-    const BYTES_MIN: usize = 4;
-
-    fn pack(&self, out: &mut Vec<u8>) {
-        Writer(out).u32(u32::try_from(self.len()).expect("findings are short"));
-        out.extend_from_slice(self.as_bytes());
-    }
-
-    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
-        let n = r.count(64 * 1024, 1)?;
-        String::from_utf8(r.bytes(n)?.to_vec()).ok()
-    }
-}
-
-impl Packed for ShardAudit {
-    const BYTES_MIN: usize = 36;
-
-    fn pack(&self, out: &mut Vec<u8>) {
-        Writer(out).u64(self.accounts).u64(self.transfers).u64(self.cross_shard);
-        pack_list(&self.totals, out);
-        pack_list(&self.halves, out);
-        pack_list(&self.findings, out);
-    }
-
-    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
-        Some(Self {
-            accounts: r.u64()?,
-            transfers: r.u64()?,
-            cross_shard: r.u64()?,
-            totals: unpack_list(r, usize::MAX)?,
-            halves: unpack_list(r, usize::MAX)?,
-            findings: unpack_list(r, FINDINGS_MAX)?,
-        })
-    }
 }

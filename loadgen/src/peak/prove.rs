@@ -125,7 +125,7 @@ impl Prover {
         let (mut wrong, mut undecided) = (Vec::new(), Vec::new());
         if !audit.response.holds {
             wrong.push("the audit found that an invariant does not hold".to_owned());
-            wrong.extend(audit.response.findings.iter().take(FINDINGS_MAX).cloned());
+            wrong.extend(audit.response.findings.iter().take(FINDINGS_MAX).map(|finding| finding.text.clone()));
         }
         if !equal(&audit) {
             let [debits, credits] =

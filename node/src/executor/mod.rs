@@ -6,6 +6,7 @@
 mod apply;
 mod reads;
 mod aging;
+mod audits;
 mod in_doubt;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -107,7 +108,7 @@ pub(crate) struct State {
     /// The time of the last entry that was proposed.
     proposed_at: Timestamp,
     parked: VecDeque<reads::Parked>,
-    audits: Vec<(Timestamp, reads::Parked)>,
+    audits: audits::Audits,
     audits_stop: Arc<AtomicBool>,
     /// A request that did not fit the last group.
     left_over: Option<Message>,
@@ -204,7 +205,7 @@ impl Executor {
                 if let Some(layer) = self.store.take_frozen() {
                     let _ = self.checkpoints.send(CheckpointJob::Drop(layer));
                 }
-                self.run_audits();
+                self.run_audits()?;
                 points::CHECKPOINT_KNOWN.pass();
                 self.send_to_log(LogJob::TruncateFront(index))?;
             }

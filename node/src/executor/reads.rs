@@ -17,18 +17,17 @@ use crest_ledger::records::{Effect, TransferRecord};
 use crest_ledger::wire::{Query, QueryAnswer, Response, ShardStatus};
 use crest_ledger::{Account, AccountFilter, QueryFilter, Timestamp, Transfer, TransferFlags};
 use crest_link::LinkError;
-use crossbeam_channel::TrySendError;
 use tokio::time::Instant;
 
 use super::{Ended, Executor, Reply};
-use crate::audit::AuditJob;
+use crate::audit::Task;
 use crate::limits;
 use crate::store::StoreError;
 
 /// A read that waits.
 pub(super) struct Parked {
     query: Query,
-    reply: Reply,
+    pub(super) reply: Reply,
     since: Instant,
     waits: Waits,
 }
@@ -59,6 +58,7 @@ impl Executor {
         }
         let waits = match &query {
             Query::Status | Query::Pending(_) | Query::KnownAccounts(_) => Waits::Nothing,
+            Query::AuditProgress(_) | Query::AuditBuckets(_) | Query::AuditHalves(_) => Waits::Nothing,
             Query::InDoubt(_) | Query::Attempts(_) | Query::Resolutions(_) => Waits::Nothing,
             _ if named == 0 => Waits::HoldsUntil(self.tables.now()),
             _ => Waits::Instant { at: named, barrier: self.consensus.last_index() },
@@ -104,7 +104,7 @@ impl Executor {
     /// Answers a read of the instant `at`, unless that is in the middle of a chain.
     fn answer_whole(&mut self, mut parked: Parked, at: Timestamp, barrier: u64) -> Ended {
         let whole = self.tables.chains().whole_at(at);
-        if whole == at || matches!(parked.query, Query::Audit(_)) {
+        if whole == at || matches!(parked.query, Query::Audit(..) | Query::AuditRecords(..)) {
             return self.answer(parked, at);
         }
         if parked.query.instant() != 0 {
@@ -119,8 +119,11 @@ impl Executor {
     }
 
     fn answer(&mut self, parked: Parked, at: Timestamp) -> Ended {
-        if let Query::Audit(_) = parked.query {
-            return self.start_audit(parked, at);
+        match parked.query {
+            Query::Audit(number, _) => return self.start_audit(parked, number, at),
+            Query::AuditBuckets(query) => return self.queue_audit(Task::Buckets(query), parked.reply),
+            Query::AuditHalves(query) => return self.queue_audit(Task::Halves(query), parked.reply),
+            _ => {}
         }
         let answer = self.read(&parked.query, at).map_err(|e| e.to_string())?;
         let _ = parked.reply.send(Ok(Response::Query(answer)));
@@ -160,7 +163,11 @@ impl Executor {
             Query::InDoubt(filter) => QueryAnswer::InDoubt(self.in_doubt_page(filter)),
             Query::Attempts(txns) => QueryAnswer::Attempts(self.known(txns)?),
             Query::Resolutions(limit) => QueryAnswer::Resolutions(self.newest_resolutions(*limit)),
-            Query::Audit(_) => unreachable!("an audit has a thread of its own"),
+            Query::AuditProgress(number) => QueryAnswer::AuditProgress(self.audit_progress(*number)),
+            Query::AuditRecords(_, times) => QueryAnswer::AuditHalves(self.audit_records(times, at)?),
+            Query::Audit(..) | Query::AuditBuckets(_) | Query::AuditHalves(_) => {
+                unreachable!("an audit has a thread of its own")
+            }
         })
     }
 
@@ -386,32 +393,5 @@ impl Paging {
     /// Where the next page goes on, when this one was not the last.
     fn cursor(&self) -> Option<Timestamp> {
         if self.ended { None } else { self.last }
-    }
-}
-
-impl Executor {
-    /// An audit reads a snapshot of the store, so that payments go on. First the store has to have everything: a checkpoint
-    /// is written, and the snapshot is taken at its end.
-    fn start_audit(&mut self, parked: Parked, at: Timestamp) -> Ended {
-        if self.state.checkpointing {
-            self.state.parked.push_back(parked);
-            return Ok(());
-        }
-        self.maybe_checkpoint(true)?;
-        self.state.audits.push((at, parked));
-        Ok(())
-    }
-
-    /// Starts the audits that waited for the checkpoint which was just written.
-    pub(super) fn run_audits(&mut self) {
-        for (at, parked) in std::mem::take(&mut self.state.audits) {
-            let (shard, map, rows) = (self.shard, self.map.clone(), self.store.rows());
-            let stopping = self.state.audits_stop.clone();
-            let job = AuditJob { shard, map, rows, at, reply: parked.reply, stopping };
-            if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.audits.try_send(job) {
-                let why = format!("{} audits wait already", limits::AUDITS_MAX);
-                let _ = job.reply.send(Err(LinkError::Refused { shard, why }));
-            }
-        }
     }
 }

@@ -32,7 +32,7 @@ fn pack_position(scalars: &Scalars, applied: u64) -> Vec<u8> {
 }
 
 /// The inverse of [`pack_position`].
-pub(super) fn unpack_position(bytes: &[u8]) -> Option<(Scalars, u64)> {
+pub(crate) fn unpack_position(bytes: &[u8]) -> Option<(Scalars, u64)> {
     let mut r = Reader(bytes);
     let applied = r.u64()?;
     let scalars = Scalars {

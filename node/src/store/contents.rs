@@ -45,7 +45,7 @@ impl Contents {
         }
         for (key, value) in table(keys::TRANSFER_ID)? {
             let entry = IdEntry::unpack(&mut Reader(&value));
-            contents.ids.push(keys::id_of(&key).zip(entry).ok_or_else(|| damaged(&key))?);
+            contents.ids.push(keys::transfer_id_of(&key).zip(entry).ok_or_else(|| damaged(&key))?);
         }
         for (key, value) in table(keys::HOLD)? {
             contents.holds.push(stored::unpack_hold(&value).ok_or_else(|| damaged(&key))?);

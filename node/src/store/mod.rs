@@ -3,7 +3,7 @@
 //! RocksDB is never on the path of a write: state reaches it as sorted files that are ingested whole, the applied position
 //! included ([`checkpoint`]).
 
-pub(crate) mod keys;
+pub mod keys;
 pub mod rows;
 pub mod rocks;
 mod load;

@@ -12,6 +12,7 @@ mod account;
 mod cursor;
 mod error;
 mod filter;
+mod finding;
 mod in_doubt;
 mod number;
 mod result;
@@ -21,6 +22,7 @@ pub use account::{account_from, account_to, accounts_from, balance_from, balance
 pub use cursor::cursor_after;
 pub use error::FieldError;
 pub use filter::{account_filter_from, query_filter_from};
+pub use finding::{finding_from, finding_to};
 pub use in_doubt::{
     Resolve, attempt_from, attempt_to, in_doubt_cursor, in_doubt_filter_from, limit_from, resolve_from,
 };
