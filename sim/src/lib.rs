@@ -6,7 +6,7 @@
 //!
 //! Everything runs on one thread, in a tokio runtime whose clock stands still until nothing is left to do at an instant.
 //! What is simulated: the network ([`network`]), disks ([`disk`]), the rows of the store ([`rows`]), clocks and processes
-//! ([`machine`], [`front`]). What is real: everything else. Reading order: [`plan`] what a seed decides, [`run`] its course,
+//! ([`machine`], [`front`]). What is real: everything else. Reading order: [`plan`] what a seed decides, [`mod@run`] its course,
 //! [`workload`] and [`client`] who sends what, [`faults`] what goes wrong, [`truth`], [`replay`] and [`invariants`] what has to
 //! hold afterwards.
 

@@ -1,6 +1,6 @@
 //! Resolve: an operator has the decider say what became of an attempt, and the reason is kept.
 //!
-//! It is [`recover`](super::recover) with a record: what was decided stands, and what was not is aborted. There is no way to
+//! It is [`recover`] with a record: what was decided stands, and what was not is aborted. There is no way to
 //! name an outcome, since one that differs from the decider's would lose money or make some.
 
 use super::recover;
