@@ -25,6 +25,8 @@ pub(crate) enum Failing {
     Full,
     /// Every sync fails, and the cache believes afterwards that it has succeeded.
     Syncs,
+    /// The next sync fails likewise, and those after it succeed: who asks again is told that all is well.
+    NextSync,
 }
 
 /// A disk; clones are the same one.
@@ -189,8 +191,11 @@ impl DiskFile for Handle {
 
     fn sync(&self) -> io::Result<()> {
         let mut inner = self.disk.lock();
-        if inner.failing == Failing::Syncs {
+        if matches!(inner.failing, Failing::Syncs | Failing::NextSync) {
             inner.failures += 1;
+            if inner.failing == Failing::NextSync {
+                inner.failing = Failing::No;
+            }
             // The kernel marks the pages clean all the same: they are on no disk, and no later sync writes them.
             inner.files[self.file].dirty.clear();
             return Err(io::Error::other("the device reports an input/output error"));
@@ -307,15 +312,20 @@ mod tests {
 
     #[test]
     fn a_failed_sync_loses_what_a_later_one_claims_to_have_saved() {
-        let disk = disk_with(&[7; 600], true);
-        let file = disk.open(Path::new("/a")).unwrap();
-        file.write_all_at(&[8; 600], 0).unwrap();
-        disk.fail(Failing::Syncs);
-        file.sync().unwrap_err();
-        disk.fail(Failing::No);
-        file.sync().unwrap();
-        assert_eq!(content(&disk), [8; 600], "the cache still has it");
-        disk.lose_power();
-        assert_eq!(content(&disk), [7; 600]);
+        for failing in [Failing::Syncs, Failing::NextSync] {
+            let disk = disk_with(&[7; 600], true);
+            let file = disk.open(Path::new("/a")).unwrap();
+            file.write_all_at(&[8; 600], 0).unwrap();
+            disk.fail(failing);
+            file.sync().unwrap_err();
+            if failing == Failing::Syncs {
+                file.sync().unwrap_err();
+                disk.fail(Failing::No);
+            }
+            file.sync().unwrap();
+            assert_eq!(content(&disk), [8; 600], "the cache still has it");
+            disk.lose_power();
+            assert_eq!(content(&disk), [7; 600]);
+        }
     }
 }

@@ -90,7 +90,7 @@ impl Faults {
 
     async fn fail_disk(&self, mut random: Random) {
         let shard = self.any_shard(&mut random);
-        let failing = if random.chance(50) { Failing::Full } else { Failing::Syncs };
+        let failing = random.pick(&[Failing::Full, Failing::Syncs, Failing::NextSync]).unwrap_or_default();
         self.tell(shard, Control::FailDisk(failing));
         sleep(ms(random.below(1_000))).await;
         self.tell(shard, Control::FailDisk(Failing::No));
