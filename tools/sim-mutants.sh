@@ -5,11 +5,11 @@
 #   tools/sim-mutants.sh                 all of them, some minutes each
 #   tools/sim-mutants.sh no-tombstone    only these
 #
-# SEEDS: how many are tried at the most (20000). Exit code 1 when a mistake was not found.
+# SEEDS: how many are tried at the most (30000). Exit code 1 when a mistake was not found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
-seeds=${SEEDS:-20000}
+seeds=${SEEDS:-30000}
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy"
