@@ -55,8 +55,8 @@ crash-soak: install ## kill processes at random and at named points until KILLS=
 bench: build ## the figures of docs/BENCHMARKS.md, some five minutes
 	@tools/bench.py
 
-sim: ## simulate one seed, and say what happened: make sim SEED=42 (PRINT=1 prints every event)
-	@[ -n "$(SEED)" ] || { echo "which one? make sim SEED=42" >&2; exit 2; }
+sim: ## simulate one seed, and say what happened: make sim SEED=44 (PRINT=1 prints every event)
+	@[ -n "$(SEED)" ] || { echo "which one? make sim SEED=44" >&2; exit 2; }
 	@$(WITH_ROCKSDB) cargo run --locked --quiet -p crest-sim -- --seed "$(SEED)" $(if $(PRINT),--print)
 
 sim-seeds: ## simulate many seeds: make sim-seeds SEEDS=10000 FROM=1

@@ -110,6 +110,9 @@ fn main() -> ExitCode {
                     report.virtual_time.as_secs_f64()
                 );
                 report.wrong.iter().for_each(|what| println!("WRONG: {what}"));
+                if report.wrong.is_empty() {
+                    println!("nothing is wrong: every invariant holds, and nothing is left in doubt");
+                }
             }
             Err(panic) => println!("PANIC: {panic}"),
         }
