@@ -10,6 +10,8 @@ mod connect;
 mod retry;
 mod random;
 pub mod progress;
+pub mod scenario;
+pub mod record;
 mod replay;
 mod peak;
 #[cfg(test)]
@@ -33,6 +35,10 @@ pub mod exit {
     pub const COULD_NOT_RUN: u8 = 3;
     /// Replay only: some rows were wrong or refused; the money of all others is right.
     pub const ROWS_REFUSED: u8 = 4;
+    /// A rehearsal only: the money is right, and a pass mark was missed.
+    pub const TOO_SLOW: u8 = 5;
+    /// A rehearsal only: the generator itself was the bottleneck, so the figures say nothing about the cluster.
+    pub const INVALID: u8 = 6;
 }
 
 /// Runs `command` to its end, prints its report to standard output and its progress to standard error, and answers with
