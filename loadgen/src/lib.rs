@@ -11,6 +11,7 @@ mod retry;
 mod random;
 pub mod progress;
 pub mod scenario;
+pub mod curve;
 pub mod record;
 mod replay;
 mod peak;

@@ -1,12 +1,22 @@
 //! A scenario: what is rehearsed, as a file says it. Everything in here is checked: what exists is within its bounds, and
 //! what has to fit together does.
 
+mod parse;
+mod reading;
 mod values;
+mod phases;
+mod events;
+mod checks;
+mod error;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use values::Share;
+pub use error::{Problem, ScenarioError};
+pub use parse::SCENARIO_BYTES_MAX;
+pub use values::{Share, spell_duration, spell_number};
 
 /// A scenario, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -205,4 +215,42 @@ pub struct GeneratorLimits {
     pub late_after: Duration,
     /// Share of late requests from which on the run is invalid.
     pub late_share_max: Share,
+}
+
+impl Scenario {
+    /// How long all phases take together.
+    pub fn duration(&self) -> Duration {
+        self.phases.iter().map(|phase| phase.duration).sum()
+    }
+
+    /// Whether the dates of a file say when its payments are sent; then no phase has a rate.
+    pub fn timed_by_file(&self) -> bool {
+        matches!(&self.source, Source::File(FileSource { speed: Some(_), .. }))
+    }
+}
+
+impl Event {
+    /// When what it does is over; at once for what has no length.
+    pub fn until(&self) -> Duration {
+        self.at
+            + match self.action {
+                Action::Load { lasts, .. } | Action::PauseLeader { lasts, .. } => lasts,
+                Action::KillLeader { back_after, .. } | Action::KillRouter { back_after, .. } => back_after,
+                Action::Rebalance { .. } => Duration::ZERO,
+            }
+    }
+
+    /// Whether both break the same thing, so that one has to be over before the other.
+    fn breaks_same(&self, other: &Self) -> bool {
+        let shard = |event: &Self| match event.action {
+            Action::KillLeader { shard, .. } | Action::PauseLeader { shard, .. } => Some(shard),
+            _ => None,
+        };
+        let router = |event: &Self| match event.action {
+            Action::KillRouter { router, .. } => Some(router),
+            _ => None,
+        };
+        (shard(self).is_some() && shard(self) == shard(other))
+            || (router(self).is_some() && router(self) == router(other))
+    }
 }
