@@ -159,3 +159,162 @@ fn cut(from: Duration, to: Duration, loads: &[(Duration, Duration, f64)]) -> Vec
     ends.dedup();
     ends.windows(2).map(|part| (part[0], part[1])).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+
+    fn phase(points: &[(u64, f64)]) -> Phase {
+        let points: Vec<_> = points.iter().map(|&(ms, rate)| (Duration::from_millis(ms), rate)).collect();
+        Phase { name: String::new(), duration: points[points.len() - 1].0, points, measured: true }
+    }
+
+    fn load(at: u64, lasts: u64, factor: f64) -> Event {
+        let action = Action::Load { factor, lasts: Duration::from_millis(lasts) };
+        Event { at: Duration::from_millis(at), action }
+    }
+
+    /// Within a billionth of what both are made of.
+    fn close(one: f64, other: f64) -> bool {
+        (one - other).abs() <= 1e-9 * (1.0 + one.abs().max(other.abs()))
+    }
+
+    #[test]
+    fn rates_and_counts_are_those_of_the_drawing() {
+        // 100/s for 2 s, nothing for 1 s, up to 400/s within 2 s, then a jump to 50/s for 1 s.
+        let phases = [
+            phase(&[(0, 100.0), (2_000, 100.0)]),
+            phase(&[(0, 0.0), (1_000, 0.0)]),
+            phase(&[(0, 0.0), (2_000, 400.0), (2_000, 50.0), (3_000, 50.0)]),
+        ];
+        let curve = Curve::new(&phases, &[], 1.0);
+        assert_eq!((curve.seconds(), curve.total(), curve.peak()), (6.0, 650.0, 400.0));
+        for (at, rate, before) in [
+            (-1.0, 0.0, 0.0),
+            (0.0, 100.0, 0.0),
+            (0.5, 100.0, 50.0),
+            (2.0, 0.0, 200.0),
+            (2.7, 0.0, 200.0),
+            (4.0, 200.0, 300.0),
+            (5.0, 50.0, 600.0),
+            (5.5, 50.0, 625.0),
+            (6.0, 0.0, 650.0),
+            (9.0, 0.0, 650.0),
+        ] {
+            assert!(close(curve.rate_at(at), rate), "rate at {at}: {}", curve.rate_at(at));
+            assert!(close(curve.before(at), before), "before {at}: {}", curve.before(at));
+        }
+        for (count, at) in [
+            (0.0, Some(0.0)),
+            (150.0, Some(1.5)),
+            // The stretch without a rate is behind it: number 200 is due when the rate rises.
+            (200.0, Some(3.0)),
+            (300.0, Some(4.0)),
+            (600.0, Some(5.0)),
+            (649.0, Some(5.98)),
+            (650.0, None),
+            (1e9, None),
+        ] {
+            let found = curve.instant_of(count);
+            assert!(found.zip(at).map_or(found == at, |(found, at)| close(found, at)), "instant of {count}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn load_events_multiply_within_their_time_and_each_other() {
+        let phases = [phase(&[(0, 0.0), (10_000, 100.0)])];
+        let curve = Curve::new(&phases, &[load(2_000, 4_000, 2.0), load(5_000, 5_000, 3.0)], 0.5);
+        for (at, rate) in [(1.0, 5.0), (2.0, 20.0), (4.0, 40.0), (5.0, 150.0), (6.0, 90.0), (9.0, 135.0)] {
+            assert!(close(curve.rate_at(at), rate), "rate at {at}: {}", curve.rate_at(at));
+        }
+        // Trapezia: 0..2, 2..5, 5..6, 6..10, halved by the scale.
+        let expected = 0.5 * (20.0 + 2.0 * 105.0 + 6.0 * 55.0 + 3.0 * 320.0);
+        assert!(close(curve.total(), expected), "{} is not {expected}", curve.total());
+        // Just before 6 s, when both loads are on.
+        assert!(close(curve.peak(), 180.0), "{}", curve.peak());
+        let silent = Curve::new(&phases, &[load(0, 10_000, 0.0)], 1.0);
+        assert_eq!((silent.total(), silent.instant_of(0.0)), (0.0, None));
+    }
+
+    #[test]
+    fn a_slope_of_nearly_nothing_loses_no_precision() {
+        let phases = [phase(&[(0, 38_500.0), (3_600_000, 38_500.000_001)])];
+        let curve = Curve::new(&phases, &[], 1.0);
+        for at in [1.0, 1_800.0, 3_599.999] {
+            let found = curve.instant_of(curve.before(at)).unwrap();
+            assert!((found - at).abs() < 1e-9, "{at} became {found}");
+        }
+    }
+
+    /// A curve of a few phases with jumps, ramps from and to nothing, silence and load events.
+    fn any_curve(rng: &mut SplitMix64) -> Curve {
+        let phases: Vec<Phase> = (0..1 + rng.below(4))
+            .map(|_| {
+                let (mut at, mut points) = (0, Vec::new());
+                for index in 0..2 + rng.below(5) {
+                    at += if index == 0 { 0 } else { 1 + rng.below(5_000) };
+                    let rate = [0.0, rng.fraction() * 1e-3, rng.fraction() * 100.0, rng.fraction() * 1e6];
+                    points.push((at, rate[rng.below(4) as usize]));
+                    if rng.below(4) == 0 && index > 0 {
+                        points.push((at, rng.fraction() * 1e4));
+                    }
+                }
+                phase(&points)
+            })
+            .collect();
+        let events: Vec<Event> = (0..rng.below(4))
+            .map(|_| load(rng.below(10_000), 1 + rng.below(5_000), [0.0, 0.5, 2.0, 10.0][rng.below(4) as usize]))
+            .collect();
+        Curve::new(&phases, &events, 0.1 + rng.fraction() * 3.0)
+    }
+
+    #[test]
+    fn the_instant_of_what_is_before_an_instant_is_that_instant() {
+        let seed = std::env::var("CREST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(2_014);
+        let mut rng = SplitMix64::new(seed);
+        let again = format!("repeat with CREST_SEED={seed} cargo test -p crest-loadgen --lib curve");
+        for round in 0..2_000 {
+            let curve = any_curve(&mut rng);
+            let mut last = -1.0;
+            for _ in 0..20 {
+                let at = rng.fraction() * curve.seconds();
+                let count = curve.before(at);
+                let Some(found) = curve.instant_of(count) else {
+                    assert!(close(count, curve.total()), "round {round}: {count} has no instant; {again}");
+                    continue;
+                };
+                // How far a count's last digits move the instant depends on the rate; where it is nothing, any instant of
+                // the silence has the same count.
+                let back = curve.before(found);
+                assert!(
+                    (back - count).abs() <= 1e-9 * curve.total() + 1e-9,
+                    "round {round}: {back} is not {count}; {again}"
+                );
+                if curve.rate_at(at) > 1.0 {
+                    let off = 1e-9 * (1.0 + curve.total() / curve.rate_at(at));
+                    assert!((found - at).abs() <= off.max(1e-6), "round {round}: {found} is not {at}; {again}");
+                }
+                last = found.max(last);
+            }
+            assert!(last <= curve.seconds(), "round {round}: {last} is behind the end; {again}");
+        }
+    }
+
+    #[test]
+    fn walking_and_searching_give_the_same_instants_in_order() {
+        let mut rng = SplitMix64::new(11);
+        for round in 0..300 {
+            let curve = any_curve(&mut rng);
+            let (mut cursor, mut count, mut last) = (Cursor::default(), 0.0, 0.0);
+            for _ in 0..200 {
+                let walked = curve.instant_after(&mut cursor, count);
+                assert_eq!(walked, curve.instant_of(count), "round {round}: instant of {count}");
+                let Some(at) = walked else { break };
+                assert!(at >= last, "round {round}: {at} comes before {last}");
+                last = at;
+                count += rng.fraction() * curve.total() / 100.0;
+            }
+        }
+    }
+}

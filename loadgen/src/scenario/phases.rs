@@ -105,7 +105,7 @@ fn read_points(table: &Table<'_>) -> Option<Vec<(Duration, f64)>> {
         let legal = match &points[..] {
             [] => at.is_zero(),
             // Two at one offset are a jump; a third would have no effect.
-            [before @ .., last] => at > last.0 || (at == last.0 && before.last().is_some_and(|before| before.0 < at)),
+            [before @ .., last] => at > last.0 || (at == last.0 && before.last().is_none_or(|before| before.0 < at)),
         };
         if !legal {
             let expected = match points.last() {
@@ -116,6 +116,11 @@ fn read_points(table: &Table<'_>) -> Option<Vec<(Duration, f64)>> {
             return None;
         }
         points.push((at, rate));
+    }
+    if points.last().is_some_and(|last| last.0 < PHASE_MIN) {
+        let last = points.last().map(|last| spell_duration(last.0)).unwrap_or_default();
+        table.wrong("points", format!("{last} as the last offset"), durations(&(PHASE_MIN..=TIME_MAX)));
+        return None;
     }
     Some(points)
 }

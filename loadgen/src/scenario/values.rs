@@ -10,7 +10,7 @@ pub type Share = f64;
 pub fn spell_duration(time: Duration) -> String {
     let ms = time.as_millis();
     let each = |unit: u128| ms.is_multiple_of(unit);
-    if time.subsec_nanos() % 1_000_000 != 0 {
+    if !time.subsec_nanos().is_multiple_of(1_000_000) {
         format!("{}ms", time.as_secs_f64() * 1_000.0)
     } else if ms == 0 || !each(1_000) {
         if ms == 0 { "0s".to_owned() } else { format!("{ms}ms") }
