@@ -79,6 +79,19 @@ impl Curve {
         }
     }
 
+    /// The rate just before an instant; at a jump the earlier one, 0 outside.
+    pub fn rate_before(&self, at: f64) -> f64 {
+        let segment = self.segments.get(self.segments.partition_point(|segment| segment.to < at));
+        segment.filter(|segment| at > segment.from).map_or(0.0, |segment| segment.rate_at(at))
+    }
+
+    /// The highest rate between two instants.
+    pub fn peak_between(&self, from: f64, to: f64) -> f64 {
+        let inside = self.segments.iter().filter(|segment| segment.from < to && from < segment.to);
+        let highest = |s: &Segment| s.rate_at(s.from.max(from)).max(s.rate_at(s.to.min(to)));
+        inside.map(highest).fold(0.0, f64::max)
+    }
+
     /// What is planned before an instant.
     pub fn before(&self, at: f64) -> f64 {
         match self.segment_at(at) {
@@ -205,6 +218,10 @@ mod tests {
             assert!(close(curve.rate_at(at), rate), "rate at {at}: {}", curve.rate_at(at));
             assert!(close(curve.before(at), before), "before {at}: {}", curve.before(at));
         }
+        for (at, rate) in [(0.0, 0.0), (2.0, 100.0), (3.0, 0.0), (5.0, 400.0), (6.0, 50.0), (6.5, 0.0)] {
+            assert!(close(curve.rate_before(at), rate), "rate before {at}: {}", curve.rate_before(at));
+        }
+        assert_eq!((curve.peak_between(2.0, 4.0), curve.peak_between(4.5, 9.0)), (200.0, 400.0));
         for (count, at) in [
             (0.0, Some(0.0)),
             (150.0, Some(1.5)),

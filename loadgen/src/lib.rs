@@ -52,6 +52,7 @@ pub async fn run(command: LoadCommand) -> anyhow::Result<ExitCode> {
     let code = match command {
         LoadCommand::Replay(args) => replay::run(&args).await?,
         LoadCommand::Peak(args) => peak::run(&args).await?,
+        LoadCommand::Scenario(command) => scenario::command::run(&command)?,
     };
     Ok(ExitCode::from(code))
 }

@@ -8,6 +8,9 @@ mod phases;
 mod events;
 mod checks;
 mod error;
+mod shipped;
+mod outlook;
+pub(crate) mod command;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +18,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{Problem, ScenarioError};
+pub use outlook::{KindOutlook, Outlook, PhaseOutlook};
 pub use parse::SCENARIO_BYTES_MAX;
+pub use shipped::{OpenError, Opened, SHIPPED, Shipped, shipped};
 pub use values::{Share, spell_duration, spell_number};
 
 /// A scenario, checked.

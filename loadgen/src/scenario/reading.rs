@@ -379,7 +379,7 @@ fn without_indexes(path: &str) -> String {
 }
 
 /// How many letters have to be changed, added or left out to make one name of the other (Levenshtein, 1965).
-fn distance(one: &str, other: &str) -> usize {
+pub(super) fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (index, letter) in one.chars().enumerate() {

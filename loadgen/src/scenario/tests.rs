@@ -212,8 +212,8 @@ fn a_phase_has_one_form() {
     check(&points("[\"0s\", 1], [\"0s\", 1], [\"0s\", 3]", ""), &[(4, 33, "phase[0].points[2]", "above 0s")]);
     check(&points("[\"0s\", 1], [\"50ms\", 1]", ""), &[(4, 10, "phase[0].points", "found 50ms as the last offset")]);
     check(&points("[\"0s\", 1], [\"2s\", true]", ""), &[(4, 29, "phase[0].points[1][1]", "found true")]);
-    check(&points("[\"0s\", 1], [2, 2]", ""), &[(4, 22, "phase[0].points[1][0]", "found 2, expected a duration")]);
-    check(&points("[\"0s\", 1], 7", ""), &[(4, 21, "phase[0].points[1]", "expected a pair")]);
+    check(&points("[\"0s\", 1], [2, 2]", ""), &[(4, 23, "phase[0].points[1][0]", "found 2, expected a duration")]);
+    check(&points("[\"0s\", 1], 7", ""), &[(4, 22, "phase[0].points[1]", "expected a pair")]);
     check(&points("[\"0s\", 1], [\"2s\", 3]", "duration = \"3s\""), &[(4, 10, "phase[0].points", "end, 3s")]);
     let again = "duration = \"1s\"\nrate = 1\nname = \"a\"\n[[phase]]\nduration = \"1s\"\nrate = 1\nname = \"a\"";
     check(again, &[(10, 8, "phase[1].name", "found \"a\" again")]);
