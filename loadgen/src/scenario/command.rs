@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Subcommand;
 use serde::Serialize;
 
+use super::values::wrapped;
 use super::{OpenError, Outlook, SHIPPED, Scenario, shipped, spell_number};
 use crate::exit;
 
@@ -135,33 +136,9 @@ pub(crate) fn refuse(error: &OpenError) -> u8 {
     }
 }
 
-/// The words of `text` in lines of at most `width` characters, if no word is longer.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_wrapped_without_losing_any() {
-        let check = |text: &str, width, lines: &[&str]| assert_eq!(wrapped(text, width), lines);
-        check("one two  three", 7, &["one two", "three"]);
-        check("one two three", 100, &["one two three"]);
-        check("enormously", 3, &["enormously"]);
-        check(" ", 3, &[]);
-    }
 
     #[test]
     fn what_cannot_be_opened_has_its_exit_code() {

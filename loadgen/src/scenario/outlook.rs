@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::values::{spell_duration, spell_number};
+use super::values::{spell_duration, spell_number, wrapped};
 use super::{Action, Event, Mix, PassMarks, Scenario, Source};
 use crate::curve::Curve;
 
@@ -221,7 +221,11 @@ impl fmt::Display for Outlook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |n: u64| spell_number(n as f64);
         let rate = |rate: f64| spell_number(if rate < 10.0 { (rate * 100.0).round() / 100.0 } else { rate.round() });
-        writeln!(f, "{}: {}\n", self.name, self.description)?;
+        writeln!(f, "{}", self.name)?;
+        for line in wrapped(&self.description, 100) {
+            writeln!(f, "  {line}")?;
+        }
+        writeln!(f)?;
         if self.planned.is_some() {
             writeln!(f, "  {}  {}/s at the peak\n", self.rates, rate(self.peak))?;
         }

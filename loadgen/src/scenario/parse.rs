@@ -30,6 +30,7 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const CONNECTIONS_MAX: u32 = 64;
 /// The defaults that are not plain numbers in the reading below.
 const IN_FLIGHT_MAX_DEFAULT: &str = "1,024 × connections";
+const FILE_DEFAULT: &str = "`--file` on the command line";
 const PAYMENT_DEFAULT: &str = "0; 1 when no weight is named";
 
 /// The sections of a file while it is checked, so that a problem can be said where it stands.
@@ -146,8 +147,10 @@ fn read_population(table: &Table<'_>) -> Population {
 fn read_source(sections: &Sections<'_>) -> Source {
     let mix = read_mix(sections);
     let table = &sections.source;
-    // Without a name the command line has to give one.
-    let file = table.text("file", "the path of a CSV file", Some(""), |path| path.len() <= 4_096);
+    let mut file = table.text("file", "the path of a CSV file", Some(FILE_DEFAULT), |path| path.len() <= 4_096);
+    if !table.has("file") {
+        file.clear();
+    }
     let scale = table.whole32("scale", 0..=crate::replay::SCALE_MAX, Some(2));
     let speed = table.number_if_there("speed", 0.001..=1_000_000_000.0);
     match table.is_there() {

@@ -1,5 +1,6 @@
 //! What a scenario file may say, and what is said of one that may not.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
@@ -313,6 +314,42 @@ fn no_text_makes_the_parser_panic() {
         if let Err(error) = Scenario::parse(&text.into_iter().collect::<String>(), "x") {
             assert!(error.to_string().starts_with("x:"), "round {round} of seed 71: {error}");
         }
+    }
+}
+
+/// The rows of the tables in docs/REHEARSAL.md by the field's whole name: what it takes, and its default.
+fn documented() -> BTreeMap<String, (String, String)> {
+    let (mut section, mut rows) = (String::new(), BTreeMap::new());
+    for line in include_str!("../../../docs/REHEARSAL.md").lines() {
+        if let Some(heading) = line.strip_prefix("### ") {
+            section = heading.trim_matches(['`', '[', ']']).to_owned();
+        } else if line.starts_with("## ") {
+            section = "none".to_owned();
+        } else if let Some(row) = line.strip_prefix("| `").filter(|_| section != "none") {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            let name = cells[0].trim_end_matches('`');
+            let name = if section == "The top" { name.to_owned() } else { format!("{section}.{name}") };
+            rows.insert(name, (cells[1].replace('`', ""), cells[2].replace('`', "")));
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_page_on_rehearsals_has_every_field_with_its_bounds_and_default() {
+    let (scenario, problems, facts) = parse::read_text(EVERYTHING);
+    assert!(scenario.is_some() && problems.is_empty());
+    let known: BTreeMap<_, _> = facts
+        .into_iter()
+        .map(|(name, facts)| (name, (facts.expected.replace('`', ""), facts.default.replace('`', ""))))
+        .collect();
+    let documented = documented();
+    for (name, (expected, default)) in &known {
+        let row = format!("| `{}` | {expected} | {default} |", name.rsplit('.').next().unwrap_or_default());
+        assert_eq!(documented.get(name), known.get(name), "docs/REHEARSAL.md has to say of `{name}`: {row}");
+    }
+    for name in documented.keys() {
+        assert!(known.contains_key(name), "docs/REHEARSAL.md has `{name}`, which no scenario may have");
     }
 }
 

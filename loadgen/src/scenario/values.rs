@@ -59,6 +59,21 @@ pub(super) fn durations(bounds: &RangeInclusive<Duration>) -> String {
     format!("a duration from {} to {}", spell_duration(*bounds.start()), spell_duration(*bounds.end()))
 }
 
+/// The words of `text` in lines of at most `width` characters, if no word is longer.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +102,14 @@ mod tests {
             assert_eq!(spell_number(number), text);
         }
         assert_eq!(spell_number(-1234.5), "-1,234.5");
+    }
+
+    #[test]
+    fn words_are_wrapped_without_losing_any() {
+        let check = |text: &str, width, lines: &[&str]| assert_eq!(wrapped(text, width), lines);
+        check("one two  three", 7, &["one two", "three"]);
+        check("one two three", 100, &["one two three"]);
+        check("enormously", 3, &["enormously"]);
+        check(" ", 3, &[]);
     }
 }
