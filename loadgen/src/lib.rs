@@ -10,6 +10,7 @@ mod connect;
 mod retry;
 mod random;
 pub mod progress;
+pub mod live;
 pub mod scenario;
 pub mod curve;
 pub mod record;
