@@ -11,9 +11,9 @@ use crate::curve::Curve;
 use crate::peak::CONNECTION_REQUESTS_MAX;
 
 /// Transfers that a scenario may plan: a byte each in the books, so a terabyte; more is a mistake in the file.
-pub const PLANNED_MAX: f64 = (1u64 << 40) as f64;
+pub(super) const PLANNED_MAX: f64 = (1u64 << 40) as f64;
 /// How long the proof may take after the run: nothing may expire while it is made.
-pub const PROOF_TIME: Duration = Duration::from_secs(600);
+pub(super) const PROOF_TIME: Duration = Duration::from_secs(600);
 
 /// Notes everything that does not fit.
 pub(super) fn check(scenario: &Scenario, at: &Sections<'_>) {
