@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use crate::peak::PeakArgs;
 use crate::replay::ReplayArgs;
 use crate::retry::Patience;
+use crate::scenario::command::ScenarioCommand;
 
 /// Where a router is expected when nobody says otherwise.
 pub const DEFAULT_ROUTER: &str = "http://127.0.0.1:7000";
@@ -56,6 +57,9 @@ pub enum LoadCommand {
     /// it.
     #[command(verbatim_doc_comment)]
     Peak(PeakArgs),
+    /// List the scenarios that can be rehearsed, show one to write your own from it, check a file.
+    #[command(subcommand)]
+    Scenario(ScenarioCommand),
 }
 
 /// How to reach the ledger, and how patiently.

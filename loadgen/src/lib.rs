@@ -10,7 +10,9 @@ mod connect;
 mod retry;
 mod random;
 pub mod progress;
+pub mod live;
 pub mod scenario;
+pub mod curve;
 pub mod record;
 mod replay;
 mod peak;
@@ -51,6 +53,7 @@ pub async fn run(command: LoadCommand) -> anyhow::Result<ExitCode> {
     let code = match command {
         LoadCommand::Replay(args) => replay::run(&args).await?,
         LoadCommand::Peak(args) => peak::run(&args).await?,
+        LoadCommand::Scenario(command) => scenario::command::run(&command)?,
     };
     Ok(ExitCode::from(code))
 }

@@ -78,6 +78,8 @@ pub struct ScenarioRecord {
     pub text: String,
     /// What of it was changed on the command line, as typed: `--scale 0.5`.
     pub options: Vec<String>,
+    /// How long after its planned instant an answer is still good, ms: what goodput counts by.
+    pub deadline_ms: f64,
 }
 
 /// What was rehearsed on.
@@ -132,23 +134,26 @@ pub struct AgentRecord {
 pub struct PhaseRecord {
     /// The phase's own name.
     pub name: String,
-    /// When it begins and ends, s.
+    /// When it begins, s.
     pub from: f64,
+    /// When it ends, s.
     pub to: f64,
     /// Whether it counts for the pass marks; a warm-up does not.
     pub measured: bool,
     /// What was planned in it, and what became of that.
     pub totals: Totals,
-    /// Of the requests that were planned in it.
+    /// Of the requests that were planned in it, from the planned instant to the answer.
     pub latency: Percentiles,
+    /// Of the same requests, from the instant at which they left.
     pub service: Percentiles,
 }
 
 /// Something that was done to the cluster or the load.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventRecord {
-    /// When it was to happen and when it did, s.
+    /// When it was to happen, s.
     pub planned: f64,
+    /// When it did, s; none when it could not be done.
     pub happened: Option<f64>,
     /// Until when it lasted (a pause, a kill until the restart, doubled load), s.
     pub until: Option<f64>,
@@ -172,22 +177,23 @@ pub struct Second {
     pub sent: u64,
     /// Acknowledged during this second, whenever it was planned: what the cluster did.
     pub acknowledged: u64,
-    /// Of what was planned for this second:
+    /// Of what was planned for this second, as the four below: acknowledged by the ledger, or read.
     pub done: u64,
-    /// done within the deadline, counted from the planned instant: goodput.
+    /// Of `done`: within the deadline, counted from the planned instant. Goodput.
     pub done_in_time: u64,
-    /// refused by the ledger with a reason,
+    /// Refused by the ledger with a reason.
     pub refused: u64,
-    /// without a known outcome when the sender gave up,
+    /// Without a known outcome when the sender gave up.
     pub unknown: u64,
-    /// never sent, or given up because the router was busy: surely not applied.
+    /// Never sent, or given up because the router was busy: surely not applied.
     pub not_sent: u64,
     /// Attempts beyond the first.
     pub retries: u64,
     /// Requests in flight at the end of this second.
     pub in_flight: u32,
-    /// Requests planned for this second.
+    /// Of the requests planned for this second, from the planned instant to the answer.
     pub latency: Percentiles,
+    /// Of the same requests, from the instant at which they left.
     pub service: Percentiles,
     /// How late they left, the 99th percentile, µs.
     pub lag_p99_us: u64,
@@ -227,11 +233,15 @@ pub struct Totals {
 /// What one kind of operation came to.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KindRecord {
-    /// Transfers or reads, as in [`Totals`].
+    /// Transfers or reads that were planned, as in [`Totals`].
     pub planned: u64,
+    /// Acknowledged by the ledger, or read.
     pub done: u64,
+    /// Refused by the ledger with a reason, as planned or otherwise.
     pub refused: u64,
+    /// Without a known outcome when the sender gave up.
     pub unknown: u64,
+    /// Never sent, or given up because the router was busy.
     pub not_sent: u64,
     /// Of requests that hold only this kind; empty when requests are mixed (a batch above 1).
     pub latency: Percentiles,
@@ -242,16 +252,22 @@ pub struct KindRecord {
 pub struct Percentiles {
     /// Requests that were counted.
     pub count: u64,
+    /// The median: half of them took at most this.
     pub p50: u64,
+    /// The 90th percentile.
     pub p90: u64,
+    /// The 99th percentile.
     pub p99: u64,
+    /// The 99.9th percentile.
     pub p99_9: u64,
+    /// The slowest.
     pub max: u64,
 }
 
 /// A whole distribution of a latency.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Distribution {
+    /// Its percentiles, so that nobody has to add the buckets up.
     pub percentiles: Percentiles,
     /// Mean, µs.
     pub mean: f64,
@@ -263,6 +279,7 @@ pub struct Distribution {
 /// The load of one shard.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ShardRecord {
+    /// Its number in the slot map.
     pub shard: u32,
     /// Transfers that it recorded a side of, per second of the run, from second 0 on; none where it did not answer.
     pub transfers_per_second: Vec<Option<f64>>,
@@ -275,34 +292,40 @@ pub struct ShardRecord {
 /// What the auditor found after the run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// Transfers that were acknowledged, and how many of those the ledger holds exactly once, field by field as sent.
+    /// Transfers that were acknowledged.
     pub acknowledged: u64,
+    /// Of those: the ledger holds them exactly once, field by field as sent.
     pub acknowledged_found: u64,
     /// Sum of their amounts, pending ones left out.
     pub amount: String,
-    /// Transfers that were refused, skipped or never sent, and how many of those the ledger holds nevertheless.
+    /// Transfers that were refused, skipped or never sent.
     pub refused: u64,
+    /// Of those: the ledger holds them nevertheless.
     pub refused_found: u64,
-    /// Outcomes that were unknown at the end of the run; what became of them when they were sent again with the same ids:
+    /// Outcomes that were unknown at the end of the run. They were sent again with the same ids; each became one of the four
+    /// below.
     pub unknown: u64,
-    /// had been made,
+    /// Had been made all along.
     pub unknown_were_made: u64,
-    /// were made only now,
+    /// Were made only now.
     pub unknown_made_now: u64,
-    /// were refused,
+    /// Were refused.
     pub unknown_refused: u64,
-    /// are unknown still.
+    /// Are unknown still.
     pub unknown_left: u64,
     /// Transfers on this ledger number since the start of the run that are not of this run: somebody else's.
     pub foreign: u64,
     /// Rows of the ledger that were read.
     pub rows: u64,
-    /// Accounts whose four balances were compared with what they should be, and how many differ.
+    /// Accounts whose four balances were compared with what they should be.
     pub accounts: u64,
+    /// Of those: at least one balance differs.
     pub accounts_wrong: u64,
-    /// The ledger's own audit of all shards: whether it holds, the instant (ns) and the number of its transfers.
+    /// Whether the ledger's own audit of all shards holds: debits equal credits, no hold is left over.
     pub ledger_audit_holds: bool,
+    /// The instant of the ledger at which it was taken, ns.
     pub ledger_audit_timestamp: u64,
+    /// Transfers that it counted, of everybody since the ledger began.
     pub ledger_audit_transfers: u64,
     /// Answers to the same transfer that contradict each other: one says done, another refused.
     pub contradictions: u64,
@@ -323,7 +346,19 @@ pub struct MarkRecord {
     pub wanted: String,
     /// What it was, with its unit: `41.3 ms`.
     pub got: String,
+    /// Whether it was reached.
     pub passed: bool,
+    /// When it is one on latency: the line that a chart draws for it.
+    pub line: Option<MarkLine>,
+}
+
+/// A pass mark on latency, as a line in a chart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MarkLine {
+    /// Which part of the requests it is about: 0.99 for the 99th percentile, 1 for the slowest.
+    pub quantile: f64,
+    /// At most this, µs.
+    pub at_most_us: u64,
 }
 
 /// What a run comes to, the worst first.

@@ -42,7 +42,7 @@ use report::{PeakReport, cpu_seconds};
 use stats::Stats;
 
 /// Requests in flight on one connection (the public API's limit).
-const CONNECTION_REQUESTS_MAX: u64 = 1_024;
+pub(crate) const CONNECTION_REQUESTS_MAX: u64 = 1_024;
 /// Acknowledged transfers that are looked up at the end.
 const SAMPLE: usize = 10_000;
 /// Messages of drivers to the live line that may wait.

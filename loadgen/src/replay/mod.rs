@@ -33,6 +33,7 @@ pub(crate) use accounts::lookup;
 use accounts::{Accounts, Opening};
 use reading::Reading;
 use report::ReplayReport;
+pub(crate) use rows::SCALE_MAX;
 use sending::{Sender, Tally};
 
 /// Requests that are read ahead of the one in flight.
