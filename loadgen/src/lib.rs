@@ -12,6 +12,7 @@ mod random;
 pub mod progress;
 pub mod scenario;
 pub mod record;
+pub mod report;
 mod replay;
 mod peak;
 #[cfg(test)]
