@@ -24,7 +24,7 @@ pub use args::{DEFAULT_ROUTER, LoadCommand, RouterArgs};
 pub use peak::{IdOrder, PeakArgs};
 pub use replay::{AccountFlagsRule, ReplayArgs};
 
-/// The exit codes of both commands.
+/// The exit codes of all these commands.
 pub mod exit {
     /// Everything is as it should be.
     pub const PASSED: u8 = 0;
@@ -52,6 +52,8 @@ pub async fn run(command: LoadCommand) -> anyhow::Result<ExitCode> {
     let code = match command {
         LoadCommand::Replay(args) => replay::run(&args).await?,
         LoadCommand::Peak(args) => peak::run(&args).await?,
+        LoadCommand::Report(args) => report::report(&args)?,
+        LoadCommand::Compare(args) => report::compare(&args)?,
     };
     Ok(ExitCode::from(code))
 }

@@ -24,6 +24,18 @@ pub(crate) fn digits(text: &str) -> String {
 
 /// A number that need not be whole, with three digits that count: `38,500`, `41.3`, `0.052`.
 pub(crate) fn number(value: f64) -> String {
+    let text = three(value);
+    match text.split_once('.') {
+        None => text,
+        Some((whole, part)) => match part.trim_end_matches('0') {
+            "" => whole.to_owned(),
+            part => format!("{whole}.{part}"),
+        },
+    }
+}
+
+/// The same with zeros at the end, so that numbers below each other have their points below each other: `32.0`, `4.00`.
+fn three(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
     }
@@ -36,14 +48,22 @@ pub(crate) fn number(value: f64) -> String {
     };
     let text = format!("{size:.decimals$}");
     let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
-    let part = part.trim_end_matches('0');
     let sign = if value < 0.0 { "−" } else { "" };
     let dot = if part.is_empty() { "" } else { "." };
     format!("{sign}{}{dot}{part}", digits(whole))
 }
 
-/// Microseconds in the unit that fits: `740 µs`, `41.3 ms`, `1.25 s`, `2 min 5 s`.
+/// Microseconds that somebody chose, in the unit that fits: `740 µs`, `40 ms`, `1.25 s`, `2 min 5 s`.
 pub(crate) fn micros(us: u64) -> String {
+    in_unit(us, number)
+}
+
+/// Microseconds that were measured: `740 µs`, `41.3 ms`, `40.0 ms`.
+pub(crate) fn measured(us: u64) -> String {
+    in_unit(us, three)
+}
+
+fn in_unit(us: u64, number: fn(f64) -> String) -> String {
     let us_f = us as f64;
     match us {
         0..1_000 => format!("{us} µs"),
@@ -101,6 +121,11 @@ pub(crate) fn share(share: f64) -> String {
         _ => return "over 99.9999 %".to_owned(),
     };
     format!("{percent:.decimals$} %")
+}
+
+/// A share that somebody chose, in percent: `1 %`, `0.5 %`.
+pub(crate) fn limit(share: f64) -> String {
+    format!("{} %", number(share * 100.0))
 }
 
 /// `part` of `all` as [`share`]; a dash of nothing.
@@ -188,6 +213,17 @@ mod tests {
         check(1_254_000, "1.25 s");
         check(119_999_999, "120 s");
         check(125_000_000, "2 min 5 s");
+    }
+
+    #[test]
+    fn what_was_measured_keeps_its_zeros_and_what_was_chosen_does_not() {
+        let check = |us: u64, chosen: &str, found: &str| assert_eq!((&*micros(us), &*measured(us)), (chosen, found));
+        check(32_000, "32 ms", "32.0 ms");
+        check(1_700, "1.7 ms", "1.70 ms");
+        check(4_000_000, "4 s", "4.00 s");
+        check(100, "100 µs", "100 µs");
+        assert_eq!(limit(0.01), "1 %");
+        assert_eq!(limit(0.005), "0.5 %");
     }
 
     #[test]

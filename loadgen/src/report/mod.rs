@@ -11,10 +11,17 @@ mod summary;
 mod recovery;
 mod chart;
 mod page;
+mod read;
+mod compare;
+mod command;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod tests;
+
+pub use command::{CompareArgs, ReportArgs};
+pub(crate) use command::{compare, report};
+pub use read::{ReadError, read};
 
 use crate::record::RunRecord;
 

@@ -5,8 +5,6 @@ use crate::record::{PhaseRecord, RunRecord, Totals, Verdict};
 /// The figures of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Summary {
-    /// All measured phases together.
-    pub(crate) measured: Totals,
     /// The second in which most of what was planned for it was done within the deadline.
     pub(crate) best: Option<Peak>,
     /// Goodput: done within the deadline, as a share of what was planned and not to be refused. Of the measured phases.
@@ -45,7 +43,6 @@ impl Summary {
             errors: share(failed, measured.planned),
             cross_shard: record.totals.cross_shard.and_then(|cross| share(cross, record.totals.done)),
             goodput_rate: (seconds > 0.0).then(|| measured.done_in_time as f64 / seconds),
-            measured,
         }
     }
 }

@@ -92,8 +92,11 @@ impl Curves<'_> {
             let at = y.at(mark.at_most_us as f64);
             m.empty("path", &[("class", &"limit"), ("d", &format_args!("M{} {}h-26m26 0v-12", Px(x), Px(at)))]);
             let which = if mark.quantile < 1.0 { percentile_name(mark.quantile) } else { "all".to_owned() };
-            let text = format!("{which} within {}", figures::micros(mark.at_most_us));
-            m.leaf("text", &[("x", &Px(x - 4.0)), ("y", &Px(at - 5.0)), ("class", &"level-name")], &text);
+            let limit = figures::micros(mark.at_most_us);
+            let text = if frame.size.narrow { format!("≤ {limit}") } else { format!("{which} within {limit}") };
+            let room = x - 4.0 - super::text_width(&text) >= frame.left();
+            let (x, class) = if room { (x - 5.0, "level-name end") } else { (x + 6.0, "level-name") };
+            m.leaf("text", &[("x", &Px(x)), ("y", &Px(at - 5.0)), ("class", &class)], &text);
         }
     }
 }

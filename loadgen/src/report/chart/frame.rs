@@ -100,7 +100,7 @@ impl Frame {
 
     /// The events: a line and a number each, the label beside it when there is room before the next one.
     pub(crate) fn events(&self, m: &mut Markup, backdrop: &Backdrop<'_>) {
-        let y = self.top - ROW / 2.0;
+        let y = self.top - ROW / 2.0 - 1.0;
         let places: Vec<f64> = backdrop.events.iter().map(|e| self.x.at(event_at(e))).collect();
         for (i, event) in backdrop.events.iter().enumerate() {
             let x = places[i];
@@ -121,11 +121,27 @@ impl Frame {
                 m.empty("circle", &[("cx", &Px(x)), ("cy", &Px(y)), ("r", &"8")]);
                 m.leaf("text", &[("x", &Px(x)), ("y", &Px(y + 3.8)), ("class", &"number")], &(i + 1).to_string());
             });
-            let room =
-                places[i + 1..].iter().copied().filter(|next| *next >= x).fold(self.size.width, f64::min) - x - 24.0;
-            if text_width(&event.label) <= room {
-                m.leaf("text", &[("x", &Px(x + 12.0)), ("y", &Px(y + 4.0)), ("class", &"event-name")], &event.label);
-            }
+        }
+        self.event_names(m, backdrop, &places, y);
+    }
+
+    /// The label of each event: after its number when there is room before the next one, before it when there is room there.
+    fn event_names(&self, m: &mut Markup, backdrop: &Backdrop<'_>, places: &[f64], y: f64) {
+        let mut taken = 0.0;
+        for (i, event) in backdrop.events.iter().enumerate() {
+            let (x, width) = (places[i], text_width(&event.label));
+            let next = places.iter().copied().filter(|p| *p > x).fold(self.size.width + 10.0, f64::min);
+            let (at, class) = if x + 12.0 + width <= next - 10.0 {
+                taken = x + 12.0 + width;
+                (x + 12.0, "event-name")
+            } else if x - 12.0 - width >= taken + 6.0 {
+                taken = x + 8.0;
+                (x - 12.0, "event-name end")
+            } else {
+                taken = x + 8.0;
+                continue;
+            };
+            m.leaf("text", &[("x", &Px(at)), ("y", &Px(y + 4.0)), ("class", &class)], &event.label);
         }
     }
 

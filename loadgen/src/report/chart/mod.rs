@@ -35,7 +35,7 @@ pub(crate) struct Size {
 impl Size {
     /// For screens and paper.
     pub(crate) fn wide(plot: f64) -> Self {
-        Self { width: 880.0, plot, left: 58.0, right: 122.0, narrow: false }
+        Self { width: 880.0, plot, left: 58.0, right: 132.0, narrow: false }
     }
 
     /// For phones.
@@ -71,6 +71,8 @@ pub(crate) enum Sample {
     Dots,
     /// An area.
     Area,
+    /// A line across.
+    Level,
 }
 
 /// A chart in both sizes, with what it says in words for those who can't see it.
@@ -106,6 +108,7 @@ pub(crate) fn sample(m: &mut Markup, key: &Key, x: f64, y: f64) {
     let line = format!("M{} {}h20", Px(x), Px(y));
     match key.sample {
         Sample::Line => m.empty("path", &[("class", &format_args!("line {}", key.class)), ("d", &line)]),
+        Sample::Level => m.empty("path", &[("class", &format_args!("line level {}", key.class)), ("d", &line)]),
         Sample::Filled => {
             let area = format!("M{} {}h20v5h-20z", Px(x), Px(y));
             m.empty("path", &[("class", &format_args!("fill {}", key.class)), ("d", &area)]);

@@ -68,16 +68,6 @@ impl Scale {
     pub(crate) fn to(&self) -> f64 {
         self.to
     }
-
-    /// The place at which it begins, px.
-    pub(crate) fn low(&self) -> f64 {
-        self.low
-    }
-
-    /// The place at which it ends, px.
-    pub(crate) fn high(&self) -> f64 {
-        self.high
-    }
 }
 
 /// Instants of a run of so many seconds that a clock would name, at most `most` of them and the start.

@@ -11,12 +11,12 @@ use crate::record::ShardRecord;
 /// Charts are drawn for so many shards at most; the busiest, when there are more.
 pub(crate) const SHARDS_DRAWN: usize = 16;
 
-const WIDTH: f64 = 250.0;
+const WIDTH: f64 = 200.0;
 const HEIGHT: f64 = 104.0;
 const PLOT_TOP: f64 = 26.0;
 const PLOT_BOTTOM: f64 = 86.0;
 const LEFT: f64 = 2.0;
-const RIGHT: f64 = 248.0;
+const RIGHT: f64 = 198.0;
 
 /// Draws the shards, in their order.
 pub(crate) fn multiples(m: &mut Markup, shards: &[&ShardRecord], mean: &[Option<f64>], seconds: f64) {

@@ -5,7 +5,7 @@ use super::super::markup::{Markup, Px};
 use super::fold::{Columns, Fold};
 use super::frame::{Backdrop, Frame};
 use super::scale::{self, Scale};
-use super::{Key, Sample, Size, both, labels, legend, text_width};
+use super::{Key, Sample, Size, both, labels, legend};
 
 /// Columns of which each says its values when a pointer rests on it.
 const HOVER_COLUMNS: usize = 160;
@@ -35,7 +35,7 @@ impl Axis {
     pub(crate) fn say(self, value: f64) -> String {
         match self {
             Self::Counts => figures::number(value),
-            Self::Micros => figures::micros(value.max(0.0).round() as u64),
+            Self::Micros => figures::measured(value.max(0.0).round() as u64),
         }
     }
 
@@ -62,6 +62,12 @@ pub(crate) struct Level {
     pub(crate) value: f64,
 }
 
+impl Level {
+    fn key(&self) -> Key {
+        Key { name: self.name.clone(), class: self.class, sample: Sample::Level }
+    }
+}
+
 /// A chart.
 #[derive(Debug)]
 pub(crate) struct TimeChart<'a> {
@@ -83,7 +89,8 @@ impl TimeChart<'_> {
     /// Draws it, with its legend where there is no room for names beside the lines.
     pub(crate) fn draw(&self, m: &mut Markup) {
         both(m, self.about, self.height, |m, size| self.one(m, size));
-        let keys: Vec<Key> = self.lines.iter().rev().map(|l| l.key.clone()).collect();
+        let lines = self.lines.iter().rev().map(|l| l.key.clone());
+        let keys: Vec<Key> = lines.chain(self.levels.iter().map(Level::key)).collect();
         legend(m, &keys, false);
     }
 
@@ -104,16 +111,12 @@ impl TimeChart<'_> {
         self.across(m, &frame, &y);
         frame.events(m, &self.backdrop);
         frame.times(m, self.backdrop.seconds);
-        let ends: Vec<(Key, f64)> = self
-            .lines
-            .iter()
-            .zip(&folded)
-            .rev()
-            .map(|(line, values)| {
-                let last = values.iter().rev().flatten().find(|v| self.axis.drawn(**v));
-                (line.key.clone(), last.map_or(frame.bottom(), |v| y.at(*v)))
-            })
-            .collect();
+        let levels = self.levels.iter().map(|l| (l.key(), y.at(l.value)));
+        let lines = self.lines.iter().zip(&folded).rev().map(|(line, values)| {
+            let last = values.iter().rev().flatten().find(|v| self.axis.drawn(**v));
+            (line.key.clone(), last.map_or(frame.bottom(), |v| y.at(*v)))
+        });
+        let ends: Vec<(Key, f64)> = lines.chain(levels).collect();
         labels::beside(m, &frame, &ends);
         if !size.narrow {
             self.hover(m, &frame);
@@ -162,19 +165,11 @@ impl TimeChart<'_> {
         m.empty("path", &[("class", &format_args!("line {class}")), ("d", &stroke)]);
     }
 
-    /// Lines across, their names above them at the right end, side by side when two lines are close.
     fn across(&self, m: &mut Markup, frame: &Frame, y: &Scale) {
-        let mut placed: Vec<(f64, f64)> = Vec::new();
         for level in &self.levels {
             let at = y.at(level.value);
             let d = format!("M{} {}H{}", Px(frame.left()), Px(at), Px(frame.right()));
-            m.empty("path", &[("class", &format_args!("level {}", level.class)), ("d", &d)]);
-            let near = placed.iter().filter(|(other, _)| (other - at).abs() < 14.0).map(|(_, x)| *x);
-            let x = near.fold(frame.right() - 4.0, f64::min);
-            placed.push((at, x - text_width(&level.name) - 14.0));
-            let attributes: super::super::markup::Attributes<'_> =
-                &[("x", &Px(x)), ("y", &Px(at - 5.0)), ("class", &format_args!("level-name {}", level.class))];
-            m.leaf("text", attributes, &level.name);
+            m.empty("path", &[("class", &format_args!("line level {}", level.class)), ("d", &d)]);
         }
     }
 

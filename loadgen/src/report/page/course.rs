@@ -1,6 +1,6 @@
 //! The course of the run: phases, kinds of operations, events.
 
-use super::super::figures::{self, count, instant, micros};
+use super::super::figures::{self, count, instant, measured};
 use super::super::markup::Markup;
 use super::super::recovery::{self, BLAME_SECONDS, CALM_SECONDS, GOOD_SHARE, Recovery};
 use super::super::summary::length;
@@ -28,7 +28,7 @@ fn events(m: &mut Markup, record: &RunRecord) {
     let rule = format!(
         "Customers feel an event as long as fewer than {} of the payments planned for a second are answered in time. It is over \
          after {CALM_SECONDS} good seconds in a row; what begins more than {BLAME_SECONDS} s later is not laid to it.",
-        figures::share(GOOD_SHARE)
+        figures::limit(GOOD_SHARE)
     );
     let side = ["What was done to the cluster or the load, numbered as in the charts.", &rule];
     section(m, "What was done to it?", &side, |m| {
@@ -46,7 +46,7 @@ fn events(m: &mut Markup, record: &RunRecord) {
                 event.text.as_str().into(),
             ]
         };
-        let heads = ["#No.", "#At", "Event", "#Lasted", "In time again", "What came of it"];
+        let heads = ["#No.", "#At", "!Event", "#Lasted", "!In time again", "What came of it"];
         table(m, &heads, record.events.iter().enumerate().map(row).collect());
     });
 }
@@ -58,7 +58,7 @@ fn recovered(event: &EventRecord, record: &RunRecord) -> Cell {
     match recovery::of(event, &record.timeline) {
         Recovery::NotSeen => "–".into(),
         Recovery::Undisturbed => Cell::signed(Sign::Good, "not felt"),
-        Recovery::After(seconds) => Cell::signed(Sign::Good, format!("after {}", figures::seconds(seconds))),
+        Recovery::After(seconds) => Cell::signed(Sign::Good, format!("after {}", figures::seconds(seconds.ceil()))),
         Recovery::Never => Cell::signed(Sign::Bad, "not before the end"),
     }
 }
@@ -102,20 +102,23 @@ fn phases(m: &mut Markup, phases: &[PhaseRecord]) {
 }
 
 fn kinds(m: &mut Markup, record: &RunRecord) {
+    let alone = record.kinds.values().any(|kind| kind.latency.count > 0);
     let row = |(name, kind): (&String, &KindRecord)| {
-        vec![
+        let mut row: Vec<Cell> = vec![
             name.as_str().into(),
             count(kind.planned).into(),
             Cell::count(kind.done),
             Cell::count(kind.refused),
             Cell::count(kind.unknown),
             Cell::count(kind.not_sent),
-            us(&kind.latency, kind.latency.p50),
-            us(&kind.latency, kind.latency.p99),
-        ]
+        ];
+        if alone {
+            row.extend([us(&kind.latency, kind.latency.p50), us(&kind.latency, kind.latency.p99)]);
+        }
+        row
     };
     let heads = ["Kind", "#Planned", "#Done", "#Refused", "#Unknown", "#Not sent", "#p50", "#p99"];
-    table(m, &heads, record.kinds.iter().map(row).collect());
+    table(m, if alone { &heads } else { &heads[..6] }, record.kinds.iter().map(row).collect());
     let totals = &record.totals;
     let text = format!(
         "In all {} were planned: {} done ({} of them in time), {} refused as planned, {} refused otherwise, {} of unknown \
@@ -137,5 +140,5 @@ fn kinds(m: &mut Markup, record: &RunRecord) {
 }
 
 fn us(percentiles: &Percentiles, value: u64) -> Cell {
-    if percentiles.count == 0 { Cell::faint("–") } else { micros(value).into() }
+    if percentiles.count == 0 { Cell::faint("–") } else { measured(value).into() }
 }

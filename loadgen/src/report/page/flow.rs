@@ -52,6 +52,7 @@ pub(super) fn latencies(m: &mut Markup, record: &RunRecord) {
         "Latency counts from the instant at which a request was planned to its answer, as a customer would count.",
         "p99 within 40 ms says: of 100 requests planned for that second, 99 took at most 40 ms. Each step of the scale is \
          a multiple of the one before.",
+        "Dashed lines across are the pass marks.",
         "Service time counts from the instant at which a request left. A tool that only knows service time does not see what \
          waited while the server stood still: coordinated omission.",
     ];
@@ -125,12 +126,12 @@ fn marks(record: &RunRecord) -> Vec<MarkLine> {
 
 fn level(mark: &MarkLine) -> Level {
     let (name, class) = match mark.quantile {
-        q if q >= 1.0 => ("slowest".to_owned(), "s-max"),
+        q if q >= 1.0 => ("all".to_owned(), "s-max"),
         q if q > 0.95 => (percentile(q), "s-p99"),
         q if q > 0.7 => (percentile(q), "s-p90"),
         q => (percentile(q), "s-p50"),
     };
-    Level { name: format!("{name} at most {}", figures::micros(mark.at_most_us)), class, value: mark.at_most_us as f64 }
+    Level { name: format!("{name} ≤ {}", figures::micros(mark.at_most_us)), class, value: mark.at_most_us as f64 }
 }
 
 fn percentile(quantile: f64) -> String {

@@ -115,7 +115,7 @@ fn key_figures(m: &mut Markup, record: &RunRecord, summary: &Summary) {
     let noun = noun(record);
     let or_dash = |share: Option<f64>| share.map_or("–".to_owned(), figures::share);
     let latency = &record.latency.percentiles;
-    let us = |us: u64| if latency.count == 0 { "–".to_owned() } else { figures::micros(us) };
+    let us = |us: u64| if latency.count == 0 { "–".to_owned() } else { figures::measured(us) };
     m.nest("dl", &[("class", &"figures")], |m| {
         let best = summary.best;
         one(

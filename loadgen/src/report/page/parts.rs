@@ -143,15 +143,20 @@ impl From<&str> for Cell {
     }
 }
 
-/// A table: `columns` are the heads, those that begin with `#` of columns of numbers.
+/// A table: `columns` are the heads, those that begin with `#` of columns of numbers, those with `!` of short texts that are
+/// not broken.
 pub(crate) fn table(m: &mut Markup, columns: &[&str], rows: Vec<Vec<Cell>>) {
-    let class = |i: usize| if columns.get(i).is_some_and(|c| c.starts_with('#')) { "number" } else { "text" };
+    let class = |i: usize| match columns.get(i).and_then(|c| c.chars().next()) {
+        Some('#') => "number",
+        Some('!') => "text short",
+        _ => "text",
+    };
     m.nest("div", &[("class", &"scroll")], |m| {
         m.nest("table", &[], |m| {
             m.nest("thead", &[], |m| {
                 m.nest("tr", &[], |m| {
                     for (i, column) in columns.iter().enumerate() {
-                        m.leaf("th", &[("class", &class(i)), ("scope", &"col")], column.trim_start_matches('#'));
+                        m.leaf("th", &[("class", &class(i)), ("scope", &"col")], column.trim_start_matches(['#', '!']));
                     }
                 });
             });
@@ -160,7 +165,8 @@ pub(crate) fn table(m: &mut Markup, columns: &[&str], rows: Vec<Vec<Cell>>) {
                     m.nest("tr", &[], |m| {
                         for (i, cell) in row.iter().enumerate() {
                             let faint = if cell.faint { " faint" } else { "" };
-                            m.nest("td", &[("class", &format_args!("{}{faint}", class(i)))], |m| {
+                            let signed = if cell.sign.is_some() { " signed" } else { "" };
+                            m.nest("td", &[("class", &format_args!("{}{faint}{signed}", class(i)))], |m| {
                                 if let Some(sign) = cell.sign {
                                     sign.draw(m);
                                 }

@@ -17,7 +17,7 @@ pub(super) fn trust(m: &mut Markup, record: &RunRecord) {
     let rule = format!(
         "A request is late when it left more than {late} after its planned instant. When more than {} are, the generator was \
          the bottleneck and the run is invalid.",
-        figures::share(generator.late_share_max)
+        figures::limit(generator.late_share_max)
     );
     let side =
         ["A generator that falls behind measures itself. Hence it is measured as well: how late requests left.", &rule];
@@ -29,10 +29,10 @@ pub(super) fn trust(m: &mut Markup, record: &RunRecord) {
                 "{} of the requests left late, up to {} are allowed. They left {} late in the median, {} at the 99th percentile, \
                  {} at the most.",
                 figures::share(generator.late_share),
-                figures::share(generator.late_share_max),
-                figures::micros(record.lag.percentiles.p50),
-                figures::micros(record.lag.percentiles.p99),
-                figures::micros(record.lag.percentiles.max),
+                figures::limit(generator.late_share_max),
+                figures::measured(record.lag.percentiles.p50),
+                figures::measured(record.lag.percentiles.p99),
+                figures::measured(record.lag.percentiles.max),
             ));
         });
         if !record.timeline.is_empty() {
@@ -45,7 +45,7 @@ pub(super) fn trust(m: &mut Markup, record: &RunRecord) {
 
 fn lag(m: &mut Markup, record: &RunRecord) {
     let value = record.generator.late_after_ms * 1_000.0;
-    let level = Level { name: "late from here on".to_owned(), class: "deadline", value };
+    let level = Level { name: "counts as late".to_owned(), class: "deadline", value };
     let chart = TimeChart {
         about: "How late requests left: the 99th percentile of each second, over the run",
         backdrop: Backdrop::of(record),
