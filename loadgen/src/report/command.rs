@@ -82,6 +82,7 @@ fn write_report(args: &ReportArgs) -> anyhow::Result<()> {
     if out == Path::new("-") {
         return print(&page);
     }
+    anyhow::ensure!(out != args.run, "{} is the record itself; say with --out where the page goes", out.display());
     write(&out, &page)?;
     print(&format!("{}\n", out.display()))
 }
@@ -109,5 +110,44 @@ fn print(text: &str) -> anyhow::Result<()> {
         // Whoever reads only the beginning (`| head`) has what they wanted.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         done => done.context("cannot write to standard output"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_page_is_written_beside_its_record_and_never_over_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, out: Option<&str>, code: u8, written: Option<&str>| {
+            let (run, out) = (folder.path().join(name), out.map(|out| folder.path().join(out)));
+            std::fs::write(&run, serde_json::to_vec(&sample::nothing()).unwrap()).unwrap();
+            assert_eq!(report(&ReportArgs { run: run.clone(), out }).unwrap(), code, "{name}");
+            assert!(read(&run).is_ok(), "{name} was overwritten");
+            if let Some(written) = written {
+                let page = std::fs::read_to_string(folder.path().join(written)).unwrap();
+                assert!(page.starts_with("<!DOCTYPE html>"), "{written}");
+            }
+        };
+        check("run.json", None, exit::PASSED, Some("run.html"));
+        check("other.json", Some("board.html"), exit::PASSED, Some("board.html"));
+        check("record.html", None, exit::COULD_NOT_RUN, None);
+        check("again.json", Some("no/such/folder.html"), exit::COULD_NOT_RUN, None);
+    }
+
+    #[test]
+    fn two_records_are_compared_with_a_page_and_a_file_that_is_none_has_its_own_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("a.json"), serde_json::to_vec(&sample::record(1, 1.0)).unwrap()).unwrap();
+        std::fs::write(path("b.json"), serde_json::to_vec(&sample::record(1, 2.0)).unwrap()).unwrap();
+        std::fs::write(path("c.json"), "{}").unwrap();
+        let args = |b: &str| CompareArgs { a: path("a.json"), b: path(b), html: Some(path("both.html")), json: true };
+        assert_eq!(compare(&args("c.json")).unwrap(), exit::COULD_NOT_RUN);
+        assert!(!path("both.html").exists());
+        assert_eq!(compare(&args("b.json")).unwrap(), exit::PASSED);
+        assert!(std::fs::read_to_string(path("both.html")).unwrap().contains("A against B"));
     }
 }

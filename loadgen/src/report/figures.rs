@@ -14,7 +14,7 @@ pub(crate) fn digits(text: &str) -> String {
     }
     let mut out = String::with_capacity(text.len() * 4 / 3 + 1);
     for (i, digit) in text.chars().enumerate() {
-        if i > 0 && (text.len() - i) % 3 == 0 {
+        if i > 0 && (text.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

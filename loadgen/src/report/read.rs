@@ -11,12 +11,12 @@ use crate::record::{RECORD_FORMAT, RunRecord};
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file itself could not be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {why}", path.display())]
     File {
         /// Which.
         path: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// Why. Not as the error's source: it is in the text already.
+        why: std::io::Error,
     },
     /// It ends in the middle.
     #[error("{} ends in the middle, at line {line}: it is truncated", path.display())]
@@ -69,7 +69,7 @@ struct Head {
 /// # Errors
 /// [`ReadError`], which names the file and says what is wrong with it.
 pub fn read(path: &Path) -> Result<RunRecord, ReadError> {
-    let bytes = std::fs::read(path).map_err(|source| ReadError::File { path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|why| ReadError::File { path: path.to_owned(), why })?;
     parse(path, &bytes)
 }
 

@@ -130,7 +130,7 @@ impl Figure {
 
     fn how_much(&self, a: f64, b: f64) -> String {
         if self.unit == Unit::Share {
-            let points = figures::number((b - a).abs() * 100.0);
+            let points = figures::number(((b - a).abs() * 1e4).round() / 100.0);
             return format!("{points} points {}", if b > a { "more" } else { "less" });
         }
         match self.ratio {

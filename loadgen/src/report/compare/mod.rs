@@ -153,22 +153,25 @@ fn imbalance(record: &RunRecord) -> Option<f64> {
     (sum > 0.0).then(|| most * record.shards.len() as f64 / sum)
 }
 
+/// One of the percentiles.
+type Pick = fn(&Percentiles) -> u64;
+
 fn latencies(a: &RunRecord, b: &RunRecord) -> Group {
     let mut figures = Vec::new();
-    let all: [(&str, fn(&Percentiles) -> u64); 5] =
+    let all: [(&str, Pick); 5] =
         [("p50", |p| p.p50), ("p90", |p| p.p90), ("p99", |p| p.p99), ("p99.9", |p| p.p99_9), ("slowest", |p| p.max)];
     for (name, pick) in all {
         figures.push(micros(name, &a.latency.percentiles, &b.latency.percentiles, pick));
     }
-    let more = [("service time p50", all[0].1), ("service time p99", all[2].1)];
-    for (name, pick) in more {
+    let service: [(&str, Pick); 2] = [("service time p50", |p| p.p50), ("service time p99", |p| p.p99)];
+    for (name, pick) in service {
         figures.push(micros(name, &a.service.percentiles, &b.service.percentiles, pick));
     }
-    figures.push(micros("left late p99", &a.lag.percentiles, &b.lag.percentiles, all[2].1));
+    figures.push(micros("left late p99", &a.lag.percentiles, &b.lag.percentiles, |p| p.p99));
     Group { name: "Latency, measured phases".to_owned(), figures }
 }
 
-fn micros(name: &str, a: &Percentiles, b: &Percentiles, pick: fn(&Percentiles) -> u64) -> Figure {
+fn micros(name: &str, a: &Percentiles, b: &Percentiles, pick: Pick) -> Figure {
     let value = |p: &Percentiles| (p.count > 0).then(|| pick(p) as f64);
     Figure::new(name, Unit::Micros, Better::Lower, value(a), value(b))
 }

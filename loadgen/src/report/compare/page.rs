@@ -37,7 +37,11 @@ fn head(m: &mut Markup, comparison: &Comparison) {
             }
         });
         m.leaf("h1", &[], "A against B");
-        let text = format!("B is better in {better} figures, worse in {worse}, about the same in {same}.");
+        let text = format!(
+            "A: {}. B: {}. B is better in {better} figures, worse in {worse}, about the same in {same}.",
+            comparison.a.verdict.to_lowercase(),
+            comparison.b.verdict.to_lowercase()
+        );
         m.leaf("p", &[("class", &"verdict")], &text);
         findings(m, "Mind this first", "unsure", &comparison.warnings);
     });
@@ -78,19 +82,23 @@ fn figures_section(m: &mut Markup, comparison: &Comparison) {
          thing differ by more.",
     ];
     section(m, "Figure by figure", &side, |m| {
-        for group in &comparison.groups {
-            let row = |figure: &Figure| {
-                let words = match figure.b_is_better() {
-                    Some(better) => Cell::signed(Sign::of(better), figure.words.clone()),
-                    None => Cell::faint(figure.words.clone()),
-                };
-                let (a, b) = (figure.value(figure.a), figure.value(figure.b));
-                vec![figure.name.as_str().into(), a.into(), b.into(), figure.ratio_text().into(), words]
-            };
-            let heads = [group.name.as_str(), "#A", "#B", "#B/A", "!Which is better"];
-            table(m, &heads, group.figures.iter().map(row).collect());
-        }
+        m.nest("div", &[("class", &"aligned")], |m| groups(m, comparison));
     });
+}
+
+fn groups(m: &mut Markup, comparison: &Comparison) {
+    for group in &comparison.groups {
+        let row = |figure: &Figure| {
+            let words = match figure.b_is_better() {
+                Some(better) => Cell::signed(Sign::of(better), figure.words.clone()),
+                None => Cell::faint(figure.words.clone()),
+            };
+            let (a, b) = (figure.value(figure.a), figure.value(figure.b));
+            vec![figure.name.as_str().into(), a.into(), b.into(), figure.ratio_text().into(), words]
+        };
+        let heads = [group.name.as_str(), "#A", "#B", "#B/A", "!Which is better"];
+        table(m, &heads, group.figures.iter().map(row).collect());
+    }
 }
 
 fn charts(m: &mut Markup, a: &RunRecord, b: &RunRecord) {

@@ -88,6 +88,13 @@ fn what_was_rehearsed(record: &RunRecord, summary: &Summary) -> String {
             phases.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ")
         ),
     };
+    if record.totals.planned == 0 {
+        let name = &record.scenario.name;
+        return format!(
+            "The scenario {name} was to last {}. None of it was sent.",
+            figures::seconds(record.planned_seconds)
+        );
+    }
     let peak = record.timeline.iter().map(|s| s.planned).max().unwrap_or(0);
     let first = format!(
         "The scenario {}{scale} planned {} {} over {}{phases}, at most {} in one second.",
@@ -136,7 +143,10 @@ fn key_figures(m: &mut Markup, record: &RunRecord, summary: &Summary) {
             m,
             "Latency, p99",
             &us(latency.p99),
-            &format!("p50 {} · p99.9 {} · slowest {}", us(latency.p50), us(latency.p99_9), us(latency.max)),
+            &match latency.count {
+                0 => "nothing was answered".to_owned(),
+                _ => format!("p50 {} · p99.9 {} · slowest {}", us(latency.p50), us(latency.p99_9), us(latency.max)),
+            },
         );
         one(m, "Errors", &or_dash(summary.errors), "unknown outcome, not sent, or refused unexpectedly");
         let cross = record.totals.cross_shard;
@@ -216,7 +226,12 @@ fn pass_marks(m: &mut Markup, record: &RunRecord) {
     let side = ["What the scenario asks for, over all phases that are measured. The money must be right in any case."];
     section(m, "Pass marks", &side, |m| {
         if record.marks.is_empty() {
-            m.leaf("p", &[], "The scenario has none: it passes when the money is right.");
+            let text = if record.verdict == Verdict::CouldNotRun {
+                "None could be judged."
+            } else {
+                "The scenario has none: it passes when the money is right."
+            };
+            m.leaf("p", &[], text);
             return;
         }
         let row = |mark: &crate::record::MarkRecord| {

@@ -30,8 +30,10 @@ pub(crate) fn page(record: &RunRecord) -> String {
                 outcomes::outcomes(m, record);
             }
             course::course(m, record);
-            shards::shards(m, record);
-            trust::trust(m, record);
+            if !record.timeline.is_empty() {
+                shards::shards(m, record);
+                trust::trust(m, record);
+            }
             method::method(m, record);
             method::repeat(m, record);
         });
