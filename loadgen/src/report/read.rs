@@ -131,7 +131,7 @@ mod tests {
         check("{name: 1}", "it is not JSON");
         check("{\"name\": 1}", "it has no `format`");
         check("{\"format\": \"one\"}", "no number `format`");
-        check(&text[..text.len() / 2], "it is truncated");
+        check(&text[..text.len() / 2], "ends in the middle, at line 1: it is truncated");
         check(
             &text.replace("\"format\":1", "\"format\":7"),
             "format 7, made by crest 0.1.0; this crest reads format 1",
