@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::peak::PeakArgs;
 use crate::replay::ReplayArgs;
+use crate::report::{CompareArgs, ReportArgs};
 use crate::retry::Patience;
 use crate::scenario::command::ScenarioCommand;
 
@@ -60,6 +61,23 @@ pub enum LoadCommand {
     /// List the scenarios that can be rehearsed, show one to write your own from it, check a file.
     #[command(subcommand)]
     Scenario(ScenarioCommand),
+    /// Make the page of a rehearsal again, from the JSON that it left.
+    ///
+    /// The page is one HTML file that needs nothing else: no network, no other file, no script.
+    ///
+    /// Exit codes: 0 written; 2 usage; 3 a file could not be read, is no record of a rehearsal, or could
+    /// not be written.
+    #[command(verbatim_doc_comment)]
+    Report(ReportArgs),
+    /// Compare two rehearsals, from the JSON that they left.
+    ///
+    /// Says what was different about them, every figure of both, and which is better; and warns when
+    /// they can't be compared as they are: another scenario, scale, cluster or way of sending.
+    ///
+    /// Exit codes: 0 compared, whichever is better; 2 usage; 3 a file could not be read, is no record of
+    /// a rehearsal, or could not be written.
+    #[command(verbatim_doc_comment)]
+    Compare(CompareArgs),
 }
 
 /// How to reach the ledger, and how patiently.

@@ -14,6 +14,7 @@ pub mod live;
 pub mod scenario;
 pub mod curve;
 pub mod record;
+pub mod report;
 mod replay;
 mod peak;
 #[cfg(test)]
@@ -25,7 +26,7 @@ pub use args::{DEFAULT_ROUTER, LoadCommand, RouterArgs};
 pub use peak::{IdOrder, PeakArgs};
 pub use replay::{AccountFlagsRule, ReplayArgs};
 
-/// The exit codes of both commands.
+/// The exit codes of all these commands.
 pub mod exit {
     /// Everything is as it should be.
     pub const PASSED: u8 = 0;
@@ -54,6 +55,8 @@ pub async fn run(command: LoadCommand) -> anyhow::Result<ExitCode> {
         LoadCommand::Replay(args) => replay::run(&args).await?,
         LoadCommand::Peak(args) => peak::run(&args).await?,
         LoadCommand::Scenario(command) => scenario::command::run(&command)?,
+        LoadCommand::Report(args) => report::report(&args)?,
+        LoadCommand::Compare(args) => report::compare(&args)?,
     };
     Ok(ExitCode::from(code))
 }

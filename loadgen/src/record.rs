@@ -321,7 +321,7 @@ pub struct AuditRecord {
     pub accounts: u64,
     /// Of those: at least one balance differs.
     pub accounts_wrong: u64,
-    /// Whether the ledger's own audit of all shards holds: debits equal credits, no hold is left over.
+    /// Whether the ledger's own audit of all shards holds: all its invariants, on every shard and between them.
     pub ledger_audit_holds: bool,
     /// The instant of the ledger at which it was taken, ns.
     pub ledger_audit_timestamp: u64,
