@@ -34,14 +34,19 @@ impl Traffic {
     /// That of several things together: live when any of them is. Ledger number 0 (of a post or void that names none) is as
     /// the others; where nothing names one, it is live.
     pub fn of_all(ledgers: impl IntoIterator<Item = u32>) -> Self {
-        let mut named = false;
+        Self::named(ledgers).unwrap_or_default()
+    }
+
+    /// As [`Traffic::of_all`]; `None` where nothing names a ledger number.
+    pub fn named(ledgers: impl IntoIterator<Item = u32>) -> Option<Self> {
+        let mut named = None;
         for ledger in ledgers.into_iter().filter(|ledger| *ledger != 0) {
             if !is_rehearsal(ledger) {
-                return Self::Live;
+                return Some(Self::Live);
             }
-            named = true;
+            named = Some(Self::Rehearsal);
         }
-        if named { Self::Rehearsal } else { Self::Live }
+        named
     }
 
     /// The value of the label `traffic` of metrics.

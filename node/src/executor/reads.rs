@@ -149,8 +149,13 @@ impl Executor {
                 QueryAnswer::Transfers(rows, next)
             }
             Query::AccountBalances(_, filter) => {
-                let (rows, next) = self.account_transfers(filter, at, |_, balance| balance)?;
-                QueryAnswer::Balances(rows, next)
+                let ledger = std::cell::Cell::new(0);
+                let row = |t: &Transfer, balance| {
+                    ledger.set(t.ledger);
+                    balance
+                };
+                let (rows, next) = self.account_transfers(filter, at, row)?;
+                QueryAnswer::Balances { rows, next, ledger: ledger.get() }
             }
             Query::QueryAccounts(_, filter) => {
                 let (rows, next) = self.query_accounts(filter, at)?;
@@ -177,6 +182,8 @@ impl Executor {
         ShardStatus {
             accounts: scalars.accounts,
             transfers: scalars.transfers,
+            rehearsal_accounts: scalars.rehearsal_accounts,
+            rehearsal_transfers: scalars.rehearsal_transfers,
             holds: self.tables.holds().len() as u64,
             hold_age_ms_max: figures.hold_age.as_millis() as u64,
             outbox: self.tables.decisions().outbox_len() as u64,
