@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crest_ledger::tables::{Layer, Scalars, Tables};
 use crest_ledger::wire::stored;
+use rehearsals::Counts;
 use rows::{Entry, Storage};
 
 use crate::points;
@@ -142,7 +143,12 @@ impl Store {
     fn count_rehearsals(&self, scalars: &mut Scalars, applied: u64) -> Result<(), StoreError> {
         let counts = match rehearsals::stored(&*self.rows, applied)? {
             Some(counts) => counts,
-            None => rehearsals::count(&*self.rows)?,
+            None if applied == 0 => Counts::default(),
+            None => {
+                let path = self.rows.path();
+                tracing::info!(path, "counting what belongs to rehearsals: the last checkpoint does not say it");
+                rehearsals::count(&*self.rows)?
+            }
         };
         (scalars.rehearsal_accounts, scalars.rehearsal_transfers) = (counts.accounts, counts.transfers);
         Ok(())
