@@ -5,6 +5,7 @@
 
 mod apply;
 mod reads;
+mod status;
 mod aging;
 mod audits;
 mod in_doubt;
