@@ -1,7 +1,7 @@
 //! A case: a sentence about the ledger, and the steps that prove it.
 
 use crest_ledger::limits::{BATCH_EVENTS_MAX, TIMESTAMP_MAX};
-use crest_ledger::{AccountFilter, Conditions, Page, QueryFilter, Timestamp};
+use crest_ledger::{AccountFilter, Conditions, Page, QueryFilter, Rehearsals, Timestamp};
 
 use crate::event::{AccountEvent, Moment, TransferEvent};
 
@@ -93,7 +93,7 @@ macro_rules! conditions {
 }
 
 impl Selection {
-    conditions! { user_data_128: u128; user_data_64: u64; user_data_32: u32; ledger: u32; code: u16; }
+    conditions! { user_data_128: u128; user_data_64: u64; user_data_32: u32; ledger: u32; code: u16; rehearsals: Rehearsals; }
 
     /// Only those that debit the account.
     pub fn debits(self) -> Self {

@@ -15,6 +15,7 @@ mod overflow;
 mod pending;
 mod precedence;
 mod queries;
+mod rehearsals;
 mod timeouts;
 
 use crate::case::{Case, list, query};
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Case> {
         imported::cases(),
         lists::cases(),
         queries::cases(),
+        rehearsals::cases(),
     ]
     .concat()
 }

@@ -81,7 +81,8 @@ async fn a_wrong_filter_is_refused_with_its_field() {
         invalid(ledger.get_account_balances(v1::GetAccountBalancesRequest { filter: Some(filter) }).await, text);
     }
     type QueryChange = fn(&mut v1::QueryFilter);
-    let cases: [(QueryChange, &str); 5] = [
+    let cases: [(QueryChange, &str); 6] = [
+        (|f| f.rehearsals = 3, "filter.rehearsals: expected REHEARSALS_BOTH (0)"),
         (|f| f.limit = 0, "filter.limit: expected 1 to 8190, got 0"),
         (|f| f.code = u32::MAX, "filter.code: expected 0 to 65535, got 4294967295"),
         (|f| f.cursor = vec![1], "filter.cursor: expected empty for the first page"),

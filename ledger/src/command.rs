@@ -196,6 +196,18 @@ impl Command {
         }
     }
 
+    /// The steps that it carries; none, when it only names attempts or ids.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        let (create, prepare, decide): (&[Step], &[PrepareRequest], &[DecideRequest]) = match self {
+            Self::Create(steps) => (steps, &[], &[]),
+            Self::Prepare(requests) => (&[], requests, &[]),
+            Self::Decide(requests) => (&[], &[], requests),
+            _ => (&[], &[], &[]),
+        };
+        let (prepare, decide) = (prepare.iter().flat_map(|r| &r.steps), decide.iter().flat_map(|r| &r.steps));
+        create.iter().chain(prepare).chain(decide)
+    }
+
     /// The name for metrics and logs.
     pub fn name(&self) -> &'static str {
         match self {

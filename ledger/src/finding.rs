@@ -161,6 +161,10 @@ numbered! {
         State = 22 "state",
         /// Of an account, 0 or 1.
         Closed = 23 "closed",
+        /// How many of them are on ledger numbers of rehearsals.
+        RehearsalAccounts = 24 "rehearsal_accounts",
+        /// Likewise.
+        RehearsalTransfers = 25 "rehearsal_transfers",
     }
 }
 

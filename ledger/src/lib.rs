@@ -6,6 +6,7 @@
 pub mod limits;
 pub mod clock;
 pub mod packed;
+pub mod rehearsal;
 pub mod account;
 pub mod transfer;
 pub mod status;
@@ -28,5 +29,6 @@ pub mod wire;
 pub use account::{Account, AccountFlags};
 pub use clock::Timestamp;
 pub use query::{AccountBalance, AccountFilter, Conditions, Page, QueryFilter};
+pub use rehearsal::{Rehearsals, Traffic, is_rehearsal};
 pub use status::{AccountStatus, TransferStatus};
 pub use transfer::{Transfer, TransferFlags};

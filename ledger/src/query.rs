@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::limits::TIMESTAMP_MAX;
 use crate::packed::{Reader, Writer};
-use crate::{Account, Transfer, TransferFlags};
+use crate::{Account, Rehearsals, Transfer, TransferFlags};
 
 /// Conditions that an object has to meet, all of them; 0 is any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Conditions {
     pub ledger: u32,
     /// The kind.
     pub code: u16,
+    /// Whether what is on ledger numbers of rehearsals belongs to it.
+    pub rehearsals: Rehearsals,
 }
 
 impl Conditions {
@@ -27,6 +29,7 @@ impl Conditions {
             && (self.user_data_32 == 0 || self.user_data_32 == user.2)
             && (self.ledger == 0 || self.ledger == ledger)
             && (self.code == 0 || self.code == code)
+            && self.rehearsals.admit(ledger)
     }
 
     /// Whether `account` meets them.
@@ -65,7 +68,7 @@ impl Default for Page {
 pub struct AccountFilter {
     /// Whose.
     pub account_id: u128,
-    /// Which; `ledger` is always 0 here.
+    /// Which; `ledger` and `rehearsals` leave nothing out here: an account has one ledger number.
     pub conditions: Conditions,
     /// Leave out those that debit the account.
     pub without_debits: bool,
@@ -111,6 +114,7 @@ pub struct AccountBalance {
 impl Conditions {
     fn pack(&self, w: &mut Writer<'_>) {
         w.u128(self.user_data_128).u64(self.user_data_64).u32(self.user_data_32).u32(self.ledger).u16(self.code);
+        w.u8(self.rehearsals.number());
     }
 
     fn unpack(r: &mut Reader<'_>) -> Option<Self> {
@@ -120,6 +124,7 @@ impl Conditions {
             user_data_32: r.u32()?,
             ledger: r.u32()?,
             code: r.u16()?,
+            rehearsals: Rehearsals::from_number(r.u8()?)?,
         })
     }
 }
@@ -186,5 +191,28 @@ impl AccountBalance {
             credits_posted: r.u128()?,
             timestamp: r.u64()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_read_as_they_were_written_and_refused_when_cut_short() {
+        for rehearsals in Rehearsals::ALL {
+            let conditions =
+                Conditions { user_data_128: 1, user_data_64: 2, user_data_32: 3, ledger: 4, code: 5, rehearsals };
+            let page = Page { timestamp_min: 6, timestamp_max: 7, newest_first: true, limit: 8 };
+            let query = QueryFilter { conditions, page };
+            let account =
+                AccountFilter { account_id: 9, without_debits: true, without_credits: false, conditions, page };
+            let (mut bytes, mut other) = (Vec::new(), Vec::new());
+            query.pack(&mut bytes);
+            account.pack(&mut other);
+            assert_eq!(QueryFilter::unpack(&mut Reader(&bytes)), Some(query));
+            assert_eq!(AccountFilter::unpack(&mut Reader(&other)), Some(account));
+            assert_eq!(QueryFilter::unpack(&mut Reader(&bytes[..bytes.len() - 1])), None);
+        }
     }
 }

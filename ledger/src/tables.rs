@@ -11,10 +11,10 @@ use crate::chains::Chains;
 use crate::clock::{Clock, Timestamp};
 use crate::decisions::{Decision, Decisions, Tombstone};
 use crate::holds::{Hold, Holds};
-use crate::records::{IdEntry, TransferRecord};
+use crate::records::{IdEntry, IdState, TransferRecord};
 use crate::resolutions::{Resolution, Resolutions};
 use crate::txn::{ShardId, TxnId};
-use crate::{Account, AccountBalance};
+use crate::{Account, AccountBalance, is_rehearsal};
 
 /// A hash map for ids. Its order is random: nothing that decides may depend on walking one.
 #[allow(clippy::disallowed_types)]
@@ -70,6 +70,10 @@ pub struct Scalars {
     pub accounts: u64,
     /// How many transfers there are.
     pub transfers: u64,
+    /// How many of the accounts are on ledger numbers of rehearsals.
+    pub rehearsal_accounts: u64,
+    /// How many of the transfers are.
+    pub rehearsal_transfers: u64,
 }
 
 #[derive(Debug)]
@@ -264,6 +268,16 @@ impl Tables {
         self.loaded_transfers.get(&at).expect("a record is loaded before it is touched").as_ref()
     }
 
+    /// The ledger number of a transfer, as far as what is loaded tells.
+    pub fn ledger_of(&self, id: u128) -> Option<u32> {
+        let entry = if self.lacks_id(id) { None } else { self.id(id).filter(|e| e.state != IdState::Failed) }?;
+        if self.lacks_transfer(entry.timestamp) {
+            None
+        } else {
+            Some(self.transfer_at(entry.timestamp)?.transfer.ledger)
+        }
+    }
+
     /// Whether an account has exactly this timestamp.
     pub fn account_created_at(&self, at: Timestamp) -> bool {
         self.new.account_times.contains_key(&at) || self.loaded_times.contains(&at)
@@ -356,6 +370,7 @@ impl Tables {
     /// Counts an account that was just created and files it by time.
     pub fn file_account(&mut self, account: &Account) {
         self.scalars.accounts += 1;
+        self.scalars.rehearsal_accounts += u64::from(is_rehearsal(account.ledger));
         self.scalars.last_account = self.scalars.last_account.max(account.timestamp);
         self.new.account_times.insert(account.timestamp, account.id);
         self.note(Undo::AccountTime(account.timestamp));
@@ -372,6 +387,7 @@ impl Tables {
         let at = record.transfer.timestamp;
         if !record.transfer.flags.any(crate::TransferFlags::EXPIRY) {
             self.scalars.transfers += 1;
+            self.scalars.rehearsal_transfers += u64::from(is_rehearsal(record.transfer.ledger));
             self.scalars.last_transfer = self.scalars.last_transfer.max(at);
         }
         let before = self.new.transfers.insert(at, record);

@@ -81,6 +81,14 @@ impl Step {
         }
     }
 
+    /// The ledger number that it names; 0 in a post or void that names none.
+    pub fn ledger(&self) -> u32 {
+        match &self.event {
+            Event::Account(a) => a.ledger,
+            Event::Transfer(t) => t.ledger,
+        }
+    }
+
     /// Whether its amount depends on what an account has.
     pub fn balances(&self) -> bool {
         matches!(&self.event, Event::Transfer(t) if t.flags.any(crate::TransferFlags::BALANCING))

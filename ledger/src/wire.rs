@@ -11,6 +11,8 @@ mod verbs;
 use crate::clock::Timestamp;
 use crate::command::{Answer, Command};
 use crate::packed::{Reader, Writer};
+use crate::rehearsal::Traffic;
+use crate::txn::Step;
 pub use audit::ShardAudit;
 use codec::{Packed, pack_list, unpack_list};
 pub use query::{Query, QueryAnswer, ShardStatus};
@@ -61,6 +63,14 @@ impl Request {
     /// Commands whose order the times in themselves see to.
     pub fn commands(commands: Vec<Command>) -> Self {
         Self::Commands { after: 0, commands }
+    }
+
+    /// Whether it begins something, and all of that for rehearsals. What ends something must be heard, whosever it is.
+    pub fn begins_rehearsals(&self) -> bool {
+        let Self::Commands { commands, .. } = self else { return false };
+        let begins = |command: &Command| matches!(command, Command::Create(_) | Command::Prepare(_));
+        let ledgers = commands.iter().flat_map(Command::steps).map(Step::ledger);
+        commands.iter().all(begins) && Traffic::of_all(ledgers) == Traffic::Rehearsal
     }
 
     /// The request as bytes.

@@ -17,6 +17,8 @@ use crate::{Answering, LinkError, ShardLink};
 
 /// Requests that wait for the connection; more are refused.
 const QUEUE: usize = 4_096;
+/// Of these places, those that are for live requests, and for what ends things: a rehearsal begins nothing there.
+const QUEUE_LIVE: usize = QUEUE / 4;
 /// A message between router and node: a full batch in both halves, with room. Keep it equal on both sides.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -64,6 +66,11 @@ impl GrpcLink {
 impl ShardLink for GrpcLink {
     fn send(&self, request: Request) -> Answering {
         let shard = self.shard;
+        if self.queue.capacity() <= QUEUE_LIVE && request.begins_rehearsals() {
+            let why =
+                format!("{} requests wait for its connection already, too many for a rehearsal", QUEUE - QUEUE_LIVE);
+            return Box::pin(async move { Err(LinkError::Refused { shard, why }) });
+        }
         let (reply, answer) = oneshot::channel();
         let queued = self.queue.try_send(Outgoing { body: request.pack(), reply });
         Box::pin(async move {

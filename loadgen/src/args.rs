@@ -32,6 +32,11 @@ pub enum LoadCommand {
     /// already, less the rows that were refused. For accounts that the run creates, that is: the
     /// balance equals the file's sum. While it runs, nobody else may pay from or to these accounts.
     ///
+    /// These are real payments: the default ledger number is 1. To rehearse a file instead, give a ledger
+    /// number of rehearsals, such as --ledger 4026531842, and a cluster whose real accounts have other
+    /// names: an account is on one ledger number for good, and those of the file that are on another one
+    /// are refused.
+    ///
     /// A row that is wrong or refused is named with its line and skipped.
     ///
     /// Exit codes: 0 all rows paid and all balances equal; 1 a balance differs; 2 usage; 3 could not
@@ -52,7 +57,8 @@ pub enum LoadCommand {
     /// Whatever has an unknown outcome is sent again with the same ids until it is settled
     /// (--retry-for). At the end the ledger is audited, the change of its totals is compared with the
     /// sum of the acknowledged payments, and 10,000 of those are looked up. Hence nobody else may use
-    /// this ledger number during the run: it has one of its own by default.
+    /// this ledger number during the run. It has to be one of rehearsals (4026531840 and up): there no
+    /// real account can be touched, and queries, totals and metrics tell it from real ones.
     ///
     /// Exit codes: 0 passed; 1 money is wrong; 2 usage; 3 could not run to its end, or could not prove
     /// it.

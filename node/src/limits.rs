@@ -6,6 +6,10 @@ use std::time::Duration;
 /// single payments a second this is 40 ms of work.
 pub const QUEUE_REQUESTS_MAX: usize = 4_096;
 
+/// When so many wait, what begins something for a rehearsal is refused: the last quarter of the queue is for live requests, and
+/// for what ends things.
+pub const QUEUE_REHEARSALS_MAX: usize = QUEUE_REQUESTS_MAX / 4 * 3;
+
 /// Events (transfers, prepares, decides) in one log entry: two full batches, about 2 MiB. Larger groups would not make an
 /// fsync cheaper, only the first answer later.
 pub const GROUP_EVENTS_MAX: usize = 16_384;

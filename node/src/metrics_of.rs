@@ -1,9 +1,11 @@
 //! A shard's metrics. Names and labels are listed in docs/OPERATIONS.md.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use crest_ledger::txn::EventResult;
-use crest_ledger::{AccountStatus, TransferStatus};
+use crest_ledger::command::Command;
+use crest_ledger::txn::{EventResult, Step};
+use crest_ledger::{AccountStatus, Traffic, TransferStatus};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use crate::executor::Figures;
@@ -12,7 +14,8 @@ use crate::executor::Figures;
 pub(crate) struct ShardMetrics {
     shard: String,
     pub(crate) queue_depth: Gauge,
-    pub(crate) queue_wait: Histogram,
+    /// Of [`Traffic::ALL`], and of requests that do not say whose they are.
+    queue_wait: [Histogram; 3],
     pub(crate) group_events: Histogram,
     pub(crate) apply: Histogram,
     pub(crate) holds: Gauge,
@@ -22,12 +25,12 @@ pub(crate) struct ShardMetrics {
     in_doubt: Gauge,
     in_doubt_age: Gauge,
     pub(crate) records_in_memory: Gauge,
-    pub(crate) aborted: Counter,
+    aborted: [Counter; 2],
     store: HashMap<&'static str, Gauge>,
     /// Whether the results that are counted now are those of accounts.
     pub(crate) of_accounts: bool,
-    results: HashMap<(bool, bool, u8), Counter>,
-    commands: HashMap<&'static str, (Counter, Counter)>,
+    results: HashMap<(bool, bool, u8, Traffic), Counter>,
+    commands: HashMap<(&'static str, Option<Traffic>), (Counter, Counter)>,
 }
 
 impl ShardMetrics {
@@ -36,7 +39,10 @@ impl ShardMetrics {
         let labels = [("shard", shard.clone())];
         Self {
             queue_depth: gauge!("crest_queue_depth", &labels),
-            queue_wait: histogram!("crest_queue_wait_seconds", &labels),
+            queue_wait: QUEUE_WAITS.map(|traffic| {
+                let labels = [("shard", shard.clone()), ("traffic", label(traffic).to_owned())];
+                histogram!("crest_queue_wait_seconds", &labels)
+            }),
             group_events: histogram!("crest_group_events", &labels),
             apply: histogram!("crest_apply_seconds", &labels),
             holds: gauge!("crest_holds", &labels),
@@ -46,7 +52,10 @@ impl ShardMetrics {
             in_doubt: gauge!("crest_in_doubt", &labels),
             in_doubt_age: gauge!("crest_in_doubt_age_seconds", &labels),
             records_in_memory: gauge!("crest_records_in_memory", &labels),
-            aborted: counter!("crest_attempts_aborted_total", &labels),
+            aborted: Traffic::ALL.map(|traffic| {
+                let labels = [("shard", shard.clone()), ("traffic", traffic.name().to_owned())];
+                counter!("crest_attempts_aborted_total", &labels)
+            }),
             store: HashMap::new(),
             of_accounts: false,
             results: HashMap::new(),
@@ -72,30 +81,59 @@ impl ShardMetrics {
         }
     }
 
-    /// Counts a command and the events in it.
-    pub(crate) fn commands(&mut self, name: &'static str, events: usize) {
+    /// Notes how long commands waited for the executor.
+    pub(crate) fn waited(&self, commands: &[Command], waited: Duration) {
+        let traffic = Traffic::named(commands.iter().flat_map(Command::steps).map(Step::ledger));
+        let place = QUEUE_WAITS.iter().position(|of| *of == traffic).unwrap_or_default();
+        self.queue_wait[place].record(waited);
+    }
+
+    /// Counts a command and the events in it. `parts` say whose those are; a command without them names attempts only.
+    pub(crate) fn commands(&mut self, name: &'static str, events: usize, parts: &[(Traffic, u32)]) {
+        let mut of = Traffic::ALL.map(|traffic| (Some(traffic), 0));
+        for (traffic, events) in parts {
+            let place = usize::from(*traffic != Traffic::ALL[0]);
+            of[place].1 += u64::from(*events);
+        }
+        // What is of both is live: a rehearsal's own numbers have nothing of others in them.
+        let whose = parts.iter().map(|(traffic, _)| *traffic).reduce(|a, b| if a == b { a } else { Traffic::Live });
+        self.command(name, whose).0.increment(1);
+        if parts.is_empty() {
+            self.command(name, None).1.increment(events as u64);
+        }
+        for (traffic, events) in of.into_iter().filter(|(_, events)| *events > 0) {
+            self.command(name, traffic).1.increment(events);
+        }
+    }
+
+    /// The counters of commands and of their events.
+    fn command(&mut self, name: &'static str, traffic: Option<Traffic>) -> &(Counter, Counter) {
         let shard = &self.shard;
-        let (commands, all) = self.commands.entry(name).or_insert_with(|| {
-            let labels = [("shard", shard.clone()), ("command", name.to_owned())];
+        self.commands.entry((name, traffic)).or_insert_with(|| {
+            let labels =
+                [("shard", shard.clone()), ("command", name.to_owned()), ("traffic", label(traffic).to_owned())];
             (counter!("crest_commands_total", &labels), counter!("crest_command_events_total", &labels))
-        });
-        commands.increment(1);
-        all.increment(events as u64);
+        })
+    }
+
+    /// Counts a decide that was no answer: the attempt had been given up.
+    pub(crate) fn aborted(&self, traffic: Traffic) {
+        self.aborted[usize::from(traffic != Traffic::ALL[0])].increment(1);
     }
 
     /// Counts the result of a local event.
-    pub(crate) fn local(&mut self, status: u8) {
-        self.result(false, status, 1);
+    pub(crate) fn local(&mut self, status: u8, traffic: Traffic) {
+        self.result(false, status, 1, traffic);
     }
 
     /// Counts the events of a cross-shard transaction, where it was decided.
-    pub(crate) fn decided(&mut self, status: u8, events: usize) {
-        self.result(true, status, events);
+    pub(crate) fn decided(&mut self, status: u8, events: usize, traffic: Traffic) {
+        self.result(true, status, events, traffic);
     }
 
-    fn result(&mut self, cross_shard: bool, status: u8, events: usize) {
+    fn result(&mut self, cross_shard: bool, status: u8, events: usize, traffic: Traffic) {
         let (shard, accounts) = (&self.shard, self.of_accounts);
-        let counter = self.results.entry((accounts, cross_shard, status)).or_insert_with(|| {
+        let counter = self.results.entry((accounts, cross_shard, status, traffic)).or_insert_with(|| {
             let transfer = || TransferStatus::from_number(status).map(TransferStatus::name);
             let account = || AccountStatus::from_number(status).map(AccountStatus::name);
             let name = match if accounts { account() } else { transfer() } {
@@ -110,9 +148,18 @@ impl ShardMetrics {
                 ("kind", kind.to_owned()),
                 ("scope", scope.to_owned()),
                 ("result", name.to_owned()),
+                ("traffic", traffic.name().to_owned()),
             ];
             counter!("crest_events_total", &labels)
         });
         counter.increment(events as u64);
     }
+}
+
+/// Whose the requests are whose waiting is measured.
+const QUEUE_WAITS: [Option<Traffic>; 3] = [Some(Traffic::ALL[0]), Some(Traffic::ALL[1]), None];
+
+/// The value of the label `traffic`. Attempts and ids alone do not say whose they are.
+fn label(traffic: Option<Traffic>) -> &'static str {
+    traffic.map_or("unnamed", Traffic::name)
 }

@@ -175,6 +175,10 @@ impl NodeHandle {
 impl ShardLink for NodeHandle {
     fn send(&self, request: Request) -> Answering {
         let shard = self.shard;
+        if self.queue.len() >= limits::QUEUE_REHEARSALS_MAX && request.begins_rehearsals() {
+            let why = format!("{} requests wait already, too many for a rehearsal", limits::QUEUE_REHEARSALS_MAX);
+            return Box::pin(async move { Err(LinkError::Refused { shard, why }) });
+        }
         let (reply, answer) = oneshot::channel();
         let queued = self.put(Message::Request { request, reply, queued: Instant::now() });
         Box::pin(async move {

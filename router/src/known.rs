@@ -1,4 +1,4 @@
-//! What a router remembers because it never changes: the flags of accounts, and the accounts of transfers.
+//! What a router remembers because it never changes: the flags of accounts, and the accounts and ledger numbers of transfers.
 //!
 //! It is knowledge, not state: any of it may be forgotten at any time.
 
@@ -17,7 +17,15 @@ use crate::limits;
 #[derive(Default)]
 pub(crate) struct Known {
     flags: Mutex<HashMap<u128, AccountFlags>>,
-    accounts_of: Mutex<HashMap<u128, (u128, u128)>>,
+    transfers: Mutex<HashMap<u128, Resolved>>,
+}
+
+/// What a post or void takes over from the transfer that it speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    /// Who pays, and who is paid.
+    pub(crate) accounts: (u128, u128),
+    pub(crate) ledger: u32,
 }
 
 impl Known {
@@ -57,22 +65,22 @@ impl Known {
         Ok(found)
     }
 
-    /// The accounts of the transfers that posts and voids among `transfers` speak of: the pending ones, and they
-    /// themselves when they exist.
-    pub(crate) async fn resolved_accounts(
+    /// The accounts and ledger numbers of the transfers that posts and voids among `transfers` speak of: the pending ones,
+    /// and they themselves when they exist.
+    pub(crate) async fn resolved(
         &self,
         links: &Links,
         transfers: &[Transfer],
-    ) -> Result<HashMap<u128, (u128, u128)>, RouterError> {
+    ) -> Result<HashMap<u128, Resolved>, RouterError> {
         let mut found = HashMap::new();
         let mut asked = Vec::new();
         {
-            let known = lock(&self.accounts_of);
+            let known = lock(&self.transfers);
             for t in transfers.iter().filter(|t| t.resolves()) {
                 for id in [t.pending_id, t.id] {
                     match known.get(&id) {
-                        Some(accounts) => {
-                            found.insert(id, *accounts);
+                        Some(resolved) => {
+                            found.insert(id, *resolved);
                         }
                         None if id != 0 => asked.push(id),
                         None => {}
@@ -91,14 +99,15 @@ impl Known {
         for answer in join_all(answers).await {
             match answer {
                 Ok(Response::Query(QueryAnswer::Pending(rows))) => {
-                    let mut known = lock(&self.accounts_of);
+                    let mut known = lock(&self.transfers);
                     make_room(&mut known);
                     for t in rows {
                         let accounts = (t.debit_account_id, t.credit_account_id);
-                        found.insert(t.id, accounts);
+                        let resolved = Resolved { accounts, ledger: t.ledger };
+                        found.insert(t.id, resolved);
                         if t.timestamp != 0 {
                             // What is recorded never changes; what is only held may still be released.
-                            known.insert(t.id, accounts);
+                            known.insert(t.id, resolved);
                         }
                     }
                 }

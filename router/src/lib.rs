@@ -6,6 +6,7 @@
 pub mod limits;
 pub mod points;
 pub mod error;
+mod admission;
 pub mod router;
 mod random;
 mod seen;
@@ -19,6 +20,8 @@ pub mod audit;
 pub mod in_doubt;
 pub mod resolve;
 mod in_doubt_messages;
+mod status_message;
+mod calls;
 pub mod service;
 
 pub use error::RouterError;

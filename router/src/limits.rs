@@ -8,6 +8,13 @@ pub const REQUESTS_MAX: usize = 16_384;
 /// Events of all those requests: 128 full batches, 128 MiB of records.
 pub const EVENTS_MAX: usize = 128 * crest_ledger::limits::BATCH_EVENTS_MAX;
 
+/// Of both, what rehearsals may take together: three quarters. A rehearsal that wants more is refused, and a quarter of the
+/// places (4,096 requests, 32 full batches) is there for live requests whatever a rehearsal does.
+pub const REHEARSAL_REQUESTS_MAX: usize = REQUESTS_MAX / 4 * 3;
+
+/// See [`REHEARSAL_REQUESTS_MAX`].
+pub const REHEARSAL_EVENTS_MAX: usize = EVENTS_MAX / 4 * 3;
+
 /// Requests of one stream that are worked on side by side.
 pub const STREAM_REQUESTS_MAX: usize = 64;
 

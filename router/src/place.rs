@@ -7,6 +7,8 @@ use crest_ledger::txn::{Event, ShardId, Step};
 use crest_ledger::{AccountFlags, AccountStatus, Timestamp, Transfer, TransferFlags, TransferStatus};
 use crest_topology::SlotMap;
 
+use crate::known::Resolved;
+
 /// An event with the shards of its two accounts (of its one account, twice).
 #[derive(Clone, Debug)]
 pub(crate) struct Placed {
@@ -14,6 +16,8 @@ pub(crate) struct Placed {
     pub(crate) homes: (ShardId, ShardId),
     /// The accounts that it touches: those it names, or the pending transfer's.
     pub(crate) accounts: (u128, u128),
+    /// Its ledger number, or the pending transfer's; 0 when nobody has said it.
+    pub(crate) ledger: u32,
     /// What the request as a whole already says of it.
     pub(crate) request_status: u8,
 }
@@ -108,29 +112,32 @@ impl Placed {
 pub(crate) fn accounts(events: Vec<crest_ledger::Account>, map: &SlotMap) -> Vec<Placed> {
     let place = |a: crest_ledger::Account| {
         let home = map.shard_of(a.id);
-        Placed { event: Event::Account(a), homes: (home, home), accounts: (a.id, a.id), request_status: 0 }
+        let accounts = (a.id, a.id);
+        Placed { event: Event::Account(a), homes: (home, home), accounts, ledger: a.ledger, request_status: 0 }
     };
     mark(events.into_iter().map(place).collect())
 }
 
-/// Places transfers. `known` tells the accounts of transfers that exist: of pending ones that a post or void names, and of
+/// Places transfers. `known` tells the accounts and ledger numbers of transfers that exist: of pending ones that a post or void names, and of
 /// posts and voids themselves when they are retried.
-pub(crate) fn transfers(events: Vec<Transfer>, known: &HashMap<u128, (u128, u128)>, map: &SlotMap) -> Vec<Placed> {
-    let mut here: HashMap<u128, (u128, u128)> = HashMap::new();
+pub(crate) fn transfers(events: Vec<Transfer>, known: &HashMap<u128, Resolved>, map: &SlotMap) -> Vec<Placed> {
+    let mut here: HashMap<u128, Resolved> = HashMap::new();
     let resolving = events.iter().any(Transfer::resolves);
     let mut placed = Vec::with_capacity(events.len());
     for t in events {
-        let mut accounts = (t.debit_account_id, t.credit_account_id);
+        let mut of = Resolved { accounts: (t.debit_account_id, t.credit_account_id), ledger: t.ledger };
         if t.resolves() {
             // What exists already is what a post resolves, whatever this request tries to create under the same id.
             let find = |id: u128| known.get(&id).or_else(|| here.get(&id)).copied();
             if let Some(found) = find(t.id).or_else(|| find(t.pending_id)) {
-                accounts = found;
+                let ledger = if t.ledger == 0 { found.ledger } else { t.ledger };
+                of = Resolved { ledger, ..found };
             }
         }
         if resolving {
-            here.entry(t.id).or_insert(accounts);
+            here.entry(t.id).or_insert(of);
         }
+        let Resolved { accounts, ledger } = of;
         // A post or void of what nobody knows is refused; any shard can say so.
         let or = |id: u128, other: u128| match (id, other) {
             (0, 0) => t.pending_id,
@@ -138,7 +145,7 @@ pub(crate) fn transfers(events: Vec<Transfer>, known: &HashMap<u128, (u128, u128
             (id, _) => id,
         };
         let homes = (map.shard_of(or(accounts.0, accounts.1)), map.shard_of(or(accounts.1, accounts.0)));
-        placed.push(Placed { event: Event::Transfer(t), homes, accounts, request_status: 0 });
+        placed.push(Placed { event: Event::Transfer(t), homes, accounts, ledger, request_status: 0 });
     }
     mark(placed)
 }
@@ -221,12 +228,16 @@ mod tests {
         let map = SlotMap::even(&[0, 1]).unwrap();
         let (a, b) = (ids_on(&map, 0).next().unwrap(), ids_on(&map, 1).next().unwrap());
         let post = Transfer { pending_id: 7, ..pay(9, 0, 0, TransferFlags::POST_PENDING) };
-        let known = HashMap::from([(7, (a, b))]);
-        assert_eq!(transfers(vec![post], &known, &map)[0].homes, (0, 1));
+        let known = HashMap::from([(7, Resolved { accounts: (a, b), ledger: 5 })]);
+        let placed = &transfers(vec![post, Transfer { ledger: 6, ..post }], &known, &map);
+        assert_eq!((placed[0].homes, placed[0].ledger), ((0, 1), 5));
+        assert_eq!((placed[1].homes, placed[1].ledger), ((0, 1), 6), "what it names itself is what it asks for");
         let unknown = &transfers(vec![post], &HashMap::new(), &map)[0];
         assert_eq!(unknown.homes.0, unknown.homes.1, "what nobody knows is refused by one shard");
-        let both = vec![pay(7, a, b, TransferFlags::PENDING), post];
-        assert_eq!(transfers(both, &HashMap::new(), &map)[1].homes, (0, 1));
+        assert_eq!(unknown.ledger, 0);
+        let both = vec![Transfer { ledger: 8, ..pay(7, a, b, TransferFlags::PENDING) }, post];
+        let second = &transfers(both, &HashMap::new(), &map)[1];
+        assert_eq!((second.homes, second.ledger), ((0, 1), 8));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crest_ledger::txn::ShardId;
 use crest_ledger::wire::{Query, QueryAnswer, Request, Response, ShardStatus};
 use crest_ledger::{Account, AccountBalance, AccountFilter, QueryFilter, Timestamp, Transfer};
 use crest_link::LinkError;
+use crest_topology::SlotRange;
 use futures_util::future::join_all;
 
 use crate::error::RouterError;
@@ -72,9 +73,17 @@ impl Router {
     /// # Errors
     /// As of [`Router::lookup_accounts`].
     pub async fn account_balances(&self, filter: AccountFilter) -> Result<Page<AccountBalance>, RouterError> {
+        Ok(self.account_balances_of(filter).await?.0)
+    }
+
+    /// As [`Router::account_balances`], with the ledger number; 0 when the page has looked at nothing.
+    pub(crate) async fn account_balances_of(
+        &self,
+        filter: AccountFilter,
+    ) -> Result<(Page<AccountBalance>, u32), RouterError> {
         let shard = self.links.map().shard_of(filter.account_id);
         match self.ask([(shard, Query::AccountBalances(0, filter))]).await?.pop() {
-            Some(QueryAnswer::Balances(rows, next)) => Ok((rows, next)),
+            Some(QueryAnswer::Balances { rows, next, ledger }) => Ok(((rows, next), ledger)),
             _ => Err(crate::reads::other_answer(shard)),
         }
     }
@@ -127,6 +136,11 @@ impl Router {
     /// The epoch of the slot map.
     pub fn epoch(&self) -> u64 {
         self.links.map().epoch()
+    }
+
+    /// Which shard owns which slots, as the fewest ranges, by the router's map.
+    pub fn slots(&self) -> Vec<SlotRange> {
+        self.links.map().ranges()
     }
 
     /// Asks these shards the same at one instant, at or above everything that was acknowledged so far and touches them.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use crest_ledger::command::{Answer, Command};
 use crest_ledger::txn::EventResult;
 use crest_ledger::wire::{Request, Response};
-use crest_ledger::{Account, Transfer, TransferStatus};
+use crest_ledger::{Account, Traffic, Transfer, TransferStatus};
 use crest_link::Links;
 use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::drive::Driver;
+use crate::admission::Admission;
+use crate::drive::{Driver, Tally};
 use crate::error::RouterError;
 use crate::finisher::Finisher;
 use crate::known::Known;
@@ -27,8 +27,7 @@ pub struct Router {
     pub(crate) links: Links,
     pub(crate) driver: Driver,
     known: Arc<Known>,
-    requests: Arc<Semaphore>,
-    events: Arc<Semaphore>,
+    admission: Admission,
 }
 
 impl Router {
@@ -50,16 +49,10 @@ impl Router {
             finisher: Finisher::start(&links),
             random,
             seen: Seen::default(),
-            blocked: metrics::counter!("crest_router_blocked_total"),
-            attempts: metrics::counter!("crest_router_cross_shard_attempts_total"),
+            blocked: Tally::new("crest_router_blocked_total"),
+            attempts: Tally::new("crest_router_cross_shard_attempts_total"),
         };
-        Self {
-            links,
-            driver,
-            known: Arc::default(),
-            requests: Arc::new(Semaphore::new(limits::REQUESTS_MAX)),
-            events: Arc::new(Semaphore::new(limits::EVENTS_MAX)),
-        }
+        Self { links, driver, known: Arc::default(), admission: Admission::new() }
     }
 
     /// Creates accounts; one result for each, in order.
@@ -67,7 +60,8 @@ impl Router {
     /// # Errors
     /// [`RouterError`]: nothing was applied, or the outcome is unknown.
     pub async fn create_accounts(&self, accounts: Vec<Account>) -> Result<Vec<EventResult>, RouterError> {
-        let _admitted = self.admit(accounts.len())?;
+        let traffic = Traffic::of_all(accounts.iter().map(|a| a.ledger));
+        let _admitted = self.admission.admit(accounts.len(), traffic)?;
         let placed = place::accounts(accounts, self.links.map());
         self.run(&placed, false, &HashMap::new()).await
     }
@@ -82,12 +76,26 @@ impl Router {
         transfers: Vec<Transfer>,
         independent: bool,
     ) -> Result<Vec<EventResult>, RouterError> {
-        let _admitted = self.admit(transfers.len())?;
+        Ok(self.create_transfers_of(transfers, independent).await?.0)
+    }
+
+    /// As [`Router::create_transfers`]; says also whose they turned out to be: posts and voids need not name a ledger.
+    pub(crate) async fn create_transfers_of(
+        &self,
+        transfers: Vec<Transfer>,
+        independent: bool,
+    ) -> Result<(Vec<EventResult>, Traffic), RouterError> {
+        let named = Traffic::of_all(transfers.iter().map(|t| t.ledger));
+        let mut admitted = self.admission.admit(transfers.len(), named)?;
         let known = match transfers.iter().any(Transfer::resolves) {
-            true => self.known.resolved_accounts(&self.links, &transfers).await?,
+            true => self.known.resolved(&self.links, &transfers).await?,
             false => HashMap::new(),
         };
         let placed = place::transfers(transfers, &known, self.links.map());
+        let traffic = Traffic::of_all(placed.iter().map(|e| e.ledger));
+        if traffic == Traffic::Rehearsal {
+            self.admission.count_as_rehearsal(placed.len(), &mut admitted)?;
+        }
         let flags = if independent || placed.len() == 1 {
             HashMap::new()
         } else {
@@ -95,7 +103,7 @@ impl Router {
         };
         let results = self.run(&placed, independent, &flags).await?;
         self.remember_unknown_pending(&placed, &results).await?;
-        Ok(results)
+        Ok((results, traffic))
     }
 
     async fn run(
@@ -153,17 +161,5 @@ impl Router {
             }
         }
         Ok(())
-    }
-
-    /// Admission: a bounded number of requests, and of events in them. What does not fit is refused at once, before
-    /// anything of it is applied.
-    fn admit(&self, events: usize) -> Result<[OwnedSemaphorePermit; 2], RouterError> {
-        let full = |what: &str, max: usize| RouterError::Refused(format!("this router works on {max} {what} already"));
-        let request = self.requests.clone().try_acquire_owned();
-        let request = request.map_err(|_| full("requests", limits::REQUESTS_MAX))?;
-        let n = u32::try_from(events).unwrap_or(u32::MAX);
-        let events = self.events.clone().try_acquire_many_owned(n);
-        let events = events.map_err(|_| full("events", limits::EVENTS_MAX))?;
-        Ok([request, events])
     }
 }

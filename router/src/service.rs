@@ -2,10 +2,9 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crest_ledger::txn::EventResult;
-use crest_ledger::{AccountStatus, TransferStatus};
+use crest_ledger::{AccountStatus, Traffic, TransferStatus};
 use crest_proto::border;
 use crest_proto::v1;
 use crest_proto::v1::ledger_server::{Ledger, LedgerServer};
@@ -18,31 +17,50 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::audit::Audit;
 use crate::audit::progress::{Progress, Stage};
+use crate::calls::{Calls, asked_for};
 use crate::error::RouterError;
 use crate::router::Router;
-use crate::{in_doubt_messages, limits};
+use crate::{in_doubt_messages, limits, status_message};
+
+/// The methods of [`LedgerService`], as the metrics name them.
+const LEDGER_METHODS: [&str; 9] = [
+    "create_accounts",
+    "create_transfers",
+    "stream_transfers",
+    "lookup_accounts",
+    "lookup_transfers",
+    "get_account_transfers",
+    "get_account_balances",
+    "query_accounts",
+    "query_transfers",
+];
+
+/// Those of [`OperationsService`]. They are neither live nor of a rehearsal, and count as live.
+const OPERATIONS_METHODS: [&str; 5] = ["audit", "watch_audit", "list_in_doubt", "resolve", "list_resolutions"];
 
 /// The service `crest.v1.Ledger`.
 pub fn ledger_server(router: Router) -> LedgerServer<LedgerService> {
-    LedgerServer::new(LedgerService { router: router.clone() })
+    LedgerServer::new(LedgerService { router, calls: Calls::of(&LEDGER_METHODS) })
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
 }
 
 /// The service `crest.v1.Operations`.
 pub fn operations_server(router: Router) -> OperationsServer<OperationsService> {
-    OperationsServer::new(OperationsService { router })
+    OperationsServer::new(OperationsService { router, calls: Calls::of(&OPERATIONS_METHODS) })
 }
 
 /// Clients' requests.
 #[derive(Clone)]
 pub struct LedgerService {
     router: Router,
+    calls: Calls,
 }
 
 /// Operators' requests.
 pub struct OperationsService {
     router: Router,
+    calls: Calls,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -50,7 +68,8 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Ledger for LedgerService {
     async fn create_accounts(&self, request: Request<v1::CreateAccountsRequest>) -> Answer<v1::CreateAccountsResponse> {
-        let call = Call::begin("create_accounts");
+        let traffic = Traffic::of_all(request.get_ref().accounts.iter().map(|a| a.ledger));
+        let call = self.calls.begin("create_accounts", traffic);
         call.end(async {
             let accounts = border::accounts_from(request.into_inner().accounts)?;
             let results = self.router.create_accounts(accounts).await?;
@@ -58,7 +77,7 @@ impl Ledger for LedgerService {
                 let status = r.account_status().unwrap_or(AccountStatus::LinkedEventFailed);
                 border::account_result_to(status, r.timestamp)
             };
-            Ok(v1::CreateAccountsResponse { results: results.iter().map(to).collect() })
+            Ok((v1::CreateAccountsResponse { results: results.iter().map(to).collect() }, traffic))
         })
         .await
     }
@@ -67,7 +86,7 @@ impl Ledger for LedgerService {
         &self,
         request: Request<v1::CreateTransfersRequest>,
     ) -> Answer<v1::CreateTransfersResponse> {
-        let call = Call::begin("create_transfers");
+        let call = self.calls.begin("create_transfers", traffic_of(request.get_ref()));
         call.end(self.create(request.into_inner())).await
     }
 
@@ -95,11 +114,13 @@ impl Ledger for LedgerService {
     }
 
     async fn lookup_accounts(&self, request: Request<v1::LookupAccountsRequest>) -> Answer<v1::LookupAccountsResponse> {
-        let call = Call::begin("lookup_accounts");
+        let call = self.calls.begin("lookup_accounts", Traffic::Live);
         call.end(async {
             let ids = border::ids_from(request.into_inner().ids)?;
             let (accounts, timestamp) = self.router.lookup_accounts(&ids).await?;
-            Ok(v1::LookupAccountsResponse { accounts: accounts.iter().map(border::account_to).collect(), timestamp })
+            let traffic = Traffic::of_all(accounts.iter().map(|a| a.ledger));
+            let accounts = accounts.iter().map(border::account_to).collect();
+            Ok((v1::LookupAccountsResponse { accounts, timestamp }, traffic))
         })
         .await
     }
@@ -108,11 +129,15 @@ impl Ledger for LedgerService {
         &self,
         request: Request<v1::LookupTransfersRequest>,
     ) -> Answer<v1::LookupTransfersResponse> {
-        let call = Call::begin("lookup_transfers");
+        let call = self.calls.begin("lookup_transfers", Traffic::Live);
         call.end(async {
             let ids = border::ids_from(request.into_inner().ids)?;
             let transfers = self.router.lookup_transfers(&ids).await?;
-            Ok(v1::LookupTransfersResponse { transfers: transfers.iter().map(border::transfer_to).collect() })
+            let traffic = Traffic::of_all(transfers.iter().map(|t| t.ledger));
+            Ok((
+                v1::LookupTransfersResponse { transfers: transfers.iter().map(border::transfer_to).collect() },
+                traffic,
+            ))
         })
         .await
     }
@@ -121,12 +146,13 @@ impl Ledger for LedgerService {
         &self,
         request: Request<v1::GetAccountTransfersRequest>,
     ) -> Answer<v1::GetAccountTransfersResponse> {
-        let call = Call::begin("get_account_transfers");
+        let call = self.calls.begin("get_account_transfers", Traffic::Live);
         call.end(async {
             let filter = border::account_filter_from(request.into_inner().filter)?;
             let (rows, next) = self.router.account_transfers(filter).await?;
             let transfers = rows.iter().map(border::transfer_to).collect();
-            Ok(v1::GetAccountTransfersResponse { transfers, next_cursor: cursor(next) })
+            let traffic = Traffic::of_all(rows.iter().map(|t| t.ledger));
+            Ok((v1::GetAccountTransfersResponse { transfers, next_cursor: cursor(next) }, traffic))
         })
         .await
     }
@@ -135,53 +161,63 @@ impl Ledger for LedgerService {
         &self,
         request: Request<v1::GetAccountBalancesRequest>,
     ) -> Answer<v1::GetAccountBalancesResponse> {
-        let call = Call::begin("get_account_balances");
+        let call = self.calls.begin("get_account_balances", Traffic::Live);
         call.end(async {
             let filter = border::account_filter_from(request.into_inner().filter)?;
-            let (rows, next) = self.router.account_balances(filter).await?;
+            let ((rows, next), ledger) = self.router.account_balances_of(filter).await?;
             let balances = rows.iter().map(border::balance_to).collect();
-            Ok(v1::GetAccountBalancesResponse { balances, next_cursor: cursor(next) })
+            Ok((v1::GetAccountBalancesResponse { balances, next_cursor: cursor(next) }, Traffic::of(ledger)))
         })
         .await
     }
 
     async fn query_accounts(&self, request: Request<v1::QueryAccountsRequest>) -> Answer<v1::QueryAccountsResponse> {
-        let call = Call::begin("query_accounts");
+        let filter = border::query_filter_from(request.into_inner().filter);
+        let asked = filter.as_ref().map_or(Traffic::Live, |filter| asked_for(&filter.conditions));
+        let call = self.calls.begin("query_accounts", asked);
         call.end(async {
-            let filter = border::query_filter_from(request.into_inner().filter)?;
+            let filter = filter?;
             let (rows, next) = self.router.query_accounts(filter).await?;
             let accounts = rows.iter().map(border::account_to).collect();
-            Ok(v1::QueryAccountsResponse { accounts, next_cursor: cursor(next) })
+            let traffic = if rows.is_empty() { asked } else { Traffic::of_all(rows.iter().map(|row| row.ledger)) };
+            Ok((v1::QueryAccountsResponse { accounts, next_cursor: cursor(next) }, traffic))
         })
         .await
     }
 
     async fn query_transfers(&self, request: Request<v1::QueryTransfersRequest>) -> Answer<v1::QueryTransfersResponse> {
-        let call = Call::begin("query_transfers");
+        let filter = border::query_filter_from(request.into_inner().filter);
+        let asked = filter.as_ref().map_or(Traffic::Live, |filter| asked_for(&filter.conditions));
+        let call = self.calls.begin("query_transfers", asked);
         call.end(async {
-            let filter = border::query_filter_from(request.into_inner().filter)?;
+            let filter = filter?;
             let (rows, next) = self.router.query_transfers(filter).await?;
             let transfers = rows.iter().map(border::transfer_to).collect();
-            Ok(v1::QueryTransfersResponse { transfers, next_cursor: cursor(next) })
+            let traffic = if rows.is_empty() { asked } else { Traffic::of_all(rows.iter().map(|row| row.ledger)) };
+            Ok((v1::QueryTransfersResponse { transfers, next_cursor: cursor(next) }, traffic))
         })
         .await
     }
 }
 
 impl LedgerService {
-    async fn create(&self, request: v1::CreateTransfersRequest) -> Result<v1::CreateTransfersResponse, Status> {
+    async fn create(
+        &self,
+        request: v1::CreateTransfersRequest,
+    ) -> Result<(v1::CreateTransfersResponse, Traffic), Status> {
         let transfers = border::transfers_from(request.transfers)?;
-        let results = self.router.create_transfers(transfers, request.independent).await?;
+        let (results, traffic) = self.router.create_transfers_of(transfers, request.independent).await?;
         let to = |r: &EventResult| {
             let status = r.transfer_status().unwrap_or(TransferStatus::LinkedEventFailed);
             border::transfer_result_to(status, r.timestamp)
         };
-        Ok(v1::CreateTransfersResponse { results: results.iter().map(to).collect() })
+        Ok((v1::CreateTransfersResponse { results: results.iter().map(to).collect() }, traffic))
     }
 
     async fn stream_one(&self, message: v1::StreamTransfersRequest) -> v1::StreamTransfersResponse {
-        let call = Call::begin("stream_transfers");
-        let outcome = match call.end(self.create(message.request.unwrap_or_default())).await {
+        let request = message.request.unwrap_or_default();
+        let call = self.calls.begin("stream_transfers", traffic_of(&request));
+        let outcome = match call.end(self.create(request)).await {
             Ok(response) => v1::stream_transfers_response::Outcome::Response(response.into_inner()),
             Err(status) => v1::stream_transfers_response::Outcome::Error(v1::RequestError {
                 code: status.code() as i32,
@@ -195,8 +231,8 @@ impl LedgerService {
 #[tonic::async_trait]
 impl Operations for OperationsService {
     async fn audit(&self, _request: Request<v1::AuditRequest>) -> Answer<v1::AuditResponse> {
-        let call = Call::begin("audit");
-        call.end(async { self.router.audit().await.map(audit_to).map_err(not_audited) }).await
+        let call = self.calls.begin("audit", Traffic::Live);
+        call.end(async { Ok((self.router.audit().await.map(audit_to).map_err(not_audited)?, Traffic::Live)) }).await
     }
 
     type WatchAuditStream = ReceiverStream<Result<v1::WatchAuditResponse, Status>>;
@@ -204,59 +240,37 @@ impl Operations for OperationsService {
     async fn watch_audit(&self, _request: Request<v1::AuditRequest>) -> Answer<Self::WatchAuditStream> {
         let (updates, stream) = mpsc::channel(limits::AUDIT_UPDATES_MAX);
         let router = self.router.clone();
+        let call = self.calls.begin("watch_audit", Traffic::Live);
         tokio::spawn(async move {
-            let call = Call::begin("watch_audit");
             let ended = tokio::select! {
                 biased;
                 ended = watch_audit(&router, &updates) => ended,
                 () = updates.closed() => return,
             };
-            let update = call.end(async { ended.map(audit_to).map_err(not_audited) }).await;
+            let update = call.end(async { Ok((ended.map(audit_to).map_err(not_audited)?, Traffic::Live)) }).await;
             let _ = updates.send(update.map(|r| Update::Response(r.into_inner())).map(update_to)).await;
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
     async fn status(&self, _request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
-        let shards = self.router.status().await.into_iter().map(|(shard, address, status)| {
-            let error = status.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            let reachable = status.is_ok();
-            let s = status.unwrap_or_default();
-            v1::ShardStatus {
-                shard,
-                address,
-                reachable,
-                error,
-                accounts: s.accounts,
-                transfers: s.transfers,
-                holds: s.holds,
-                hold_age_ms_max: s.hold_age_ms_max,
-                outbox: s.outbox,
-                outbox_age_ms_max: s.outbox_age_ms_max,
-                in_doubt: s.in_doubt,
-                in_doubt_age_ms_max: s.in_doubt_age_ms_max,
-                applied_index: s.applied_index,
-                checkpoint_index: s.checkpoint_index,
-                timestamp: s.clock,
-            }
-        });
-        Ok(Response::new(v1::StatusResponse { epoch: self.router.epoch(), shards: shards.collect() }))
+        Ok(Response::new(status_message::status(self.router.epoch(), &self.router.slots(), self.router.status().await)))
     }
 
     async fn list_in_doubt(&self, request: Request<v1::ListInDoubtRequest>) -> Answer<v1::ListInDoubtResponse> {
-        let call = Call::begin("list_in_doubt");
+        let call = self.calls.begin("list_in_doubt", Traffic::Live);
         call.end(async {
             let filter = border::in_doubt_filter_from(request.get_ref())?;
-            Ok(in_doubt_messages::list(self.router.in_doubt(filter).await))
+            Ok((in_doubt_messages::list(self.router.in_doubt(filter).await), Traffic::Live))
         })
         .await
     }
 
     async fn resolve(&self, request: Request<v1::ResolveRequest>) -> Answer<v1::ResolveResponse> {
-        let call = Call::begin("resolve");
+        let call = self.calls.begin("resolve", Traffic::Live);
         call.end(async {
             let ask = border::resolve_from(request.into_inner())?;
-            Ok(in_doubt_messages::resolved(&self.router.resolve(&ask).await?))
+            Ok((in_doubt_messages::resolved(&self.router.resolve(&ask).await?), Traffic::Live))
         })
         .await
     }
@@ -265,10 +279,10 @@ impl Operations for OperationsService {
         &self,
         request: Request<v1::ListResolutionsRequest>,
     ) -> Answer<v1::ListResolutionsResponse> {
-        let call = Call::begin("list_resolutions");
+        let call = self.calls.begin("list_resolutions", Traffic::Live);
         call.end(async {
             let limit = border::limit_from(request.get_ref().limit)?;
-            Ok(in_doubt_messages::resolutions(&self.router.resolutions(limit).await))
+            Ok((in_doubt_messages::resolutions(&self.router.resolutions(limit).await), Traffic::Live))
         })
         .await
     }
@@ -339,34 +353,11 @@ fn not_audited(e: RouterError) -> Status {
     }
 }
 
+/// Whose a request is, as far as it says so itself: posts and voids need not name a ledger.
+fn traffic_of(request: &v1::CreateTransfersRequest) -> Traffic {
+    Traffic::of_all(request.transfers.iter().map(|t| t.ledger))
+}
+
 fn cursor(next: Option<crest_ledger::Timestamp>) -> Vec<u8> {
     next.map(border::cursor_after).unwrap_or_default()
-}
-
-/// One call, for the metrics.
-struct Call {
-    name: &'static str,
-    began: Instant,
-}
-
-impl Call {
-    fn begin(name: &'static str) -> Self {
-        metrics::gauge!("crest_router_requests_in_flight").increment(1.0);
-        Self { name, began: Instant::now() }
-    }
-
-    async fn end<T>(self, work: impl Future<Output = Result<T, Status>>) -> Answer<T> {
-        let result = work.await;
-        let code = result.as_ref().err().map_or(tonic::Code::Ok, Status::code);
-        metrics::counter!("crest_router_requests_total", "method" => self.name, "code" => format!("{code:?}"))
-            .increment(1);
-        metrics::histogram!("crest_router_request_seconds", "method" => self.name).record(self.began.elapsed());
-        result.map(Response::new)
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        metrics::gauge!("crest_router_requests_in_flight").decrement(1.0);
-    }
 }

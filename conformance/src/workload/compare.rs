@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 use crest_ledger::limits::BATCH_EVENTS_MAX;
 use crest_ledger::{
-    Account, AccountBalance, AccountFilter, AccountFlags, Conditions, Page, QueryFilter, Timestamp, Transfer,
+    Account, AccountBalance, AccountFilter, AccountFlags, Conditions, Page, QueryFilter, Rehearsals, Timestamp,
+    Transfer,
 };
 
 use super::generate::Generator;
@@ -41,21 +42,29 @@ impl Comparison {
         for account in model.lookup_accounts(generator.account_ids()) {
             self.lists(model, subject, &account);
         }
-        for code in 1..=3 {
-            let conditions = Conditions { code, ..Conditions::default() };
+        for (code, rehearsals) in (1..=3).flat_map(|code| Rehearsals::ALL.map(|rehearsals| (code, rehearsals))) {
+            let conditions = Conditions { code, rehearsals, ..Conditions::default() };
             let filter = QueryFilter { conditions, page: self.page() };
             let (mut expected, mut got) = (model.query_transfers(&filter), subject.query_transfers(&filter));
             if expected.len() < ROWS_MAX {
                 self.increasing("query_transfers", got.iter().map(|t| t.timestamp));
                 expected.sort_by_key(|t| t.id);
                 got.sort_by_key(|t| t.id);
-                self.same_transfers(&format!("query_transfers by code {code}, sorted by id"), &expected, &got);
+                self.same_transfers(
+                    &format!("query_transfers by code {code}, rehearsals {rehearsals:?}, sorted by id"),
+                    &expected,
+                    &got,
+                );
             }
             let (mut expected, mut got) = (model.query_accounts(&filter), subject.query_accounts(&filter));
             self.increasing("query_accounts", got.iter().map(|a| a.timestamp));
             expected.sort_by_key(|a| a.id);
             got.sort_by_key(|a| a.id);
-            self.same_accounts(&format!("query_accounts by code {code}, sorted by id"), &expected, &got);
+            self.same_accounts(
+                &format!("query_accounts by code {code}, rehearsals {rehearsals:?}, sorted by id"),
+                &expected,
+                &got,
+            );
         }
     }
 

@@ -21,6 +21,8 @@ const EVENTS_MAX: u64 = 8;
 const ODD_NS: u64 = 7_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
 const ID_BITS: u32 = 48;
+/// The second ledger number is one of rehearsals: queries have to tell its objects from the others.
+const OTHER_LEDGER: u32 = crest_ledger::rehearsal::REHEARSAL_LEDGER_MIN + 2;
 
 /// What to do next.
 #[derive(Clone, Debug)]
@@ -54,8 +56,8 @@ fn attributes(number: u128) -> (u16, u32) {
         7 => (AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS, 1),
         8 => (AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS | AccountFlags::HISTORY, 1),
         9 => (AccountFlags::CLOSED, 1),
-        10 => (AccountFlags::HISTORY, 2),
-        11 => (0, 2),
+        10 => (AccountFlags::HISTORY, OTHER_LEDGER),
+        11 => (0, OTHER_LEDGER),
         _ => (0, 1),
     }
 }
@@ -205,7 +207,7 @@ impl<'a> Generator<'a> {
     }
 
     fn payment(&mut self, flags: u16) -> Transfer {
-        let ledger = if self.random.chance(8) { 2 } else { 1 };
+        let ledger = if self.random.chance(8) { OTHER_LEDGER } else { 1 };
         let of_ledger: Vec<_> = (1..=LAST_ACCOUNT).filter(|n| attributes(*n).1 == ledger).collect();
         let debit = self.random.pick(&of_ledger).unwrap_or(1);
         let others: Vec<_> = of_ledger.into_iter().filter(|n| *n != debit).collect();
@@ -247,7 +249,7 @@ impl<'a> Generator<'a> {
             amount,
             pending_id: pending.id,
             user_data_32: self.random.below(2) as u32,
-            ledger: self.random.pick(&[0, 0, pending.ledger, 2]).unwrap_or(0),
+            ledger: self.random.pick(&[0, 0, pending.ledger, OTHER_LEDGER]).unwrap_or(0),
             code: self.random.pick(&[0, 0, pending.code, 2]).unwrap_or(0),
             flags: crest_ledger::TransferFlags(if posts { F::POST_PENDING } else { F::VOID_PENDING }),
             ..Transfer::default()
@@ -295,7 +297,7 @@ impl<'a> Generator<'a> {
             0 => event.debit_account_id = (self.ids)(NOBODY),
             1 => event.credit_account_id = (self.ids)(NOBODY),
             2 => event.credit_account_id = event.debit_account_id,
-            3 => event.ledger = 3 - event.ledger,
+            3 => event.ledger = if event.ledger == 1 { OTHER_LEDGER } else { 1 },
             4 => event.credit_account_id = (self.ids)(if event.ledger == 1 { 10 } else { 1 }),
             5 => event.code = 0,
             6 => event.ledger = 0,

@@ -3,9 +3,9 @@
 use super::connect::Common;
 use super::human::{format_amount, format_id, format_time};
 use super::outcome::{Failure, Outcome, print};
-use super::rows::Table;
-use crest_ledger::Timestamp;
+use super::rows::{Table, ledger_cell};
 use crest_ledger::finding::sentence::Words;
+use crest_ledger::{Timestamp, is_rehearsal};
 use crest_loadgen::progress::Progress;
 use crest_proto::border::{finding_from, number_from};
 use crest_proto::v1;
@@ -144,7 +144,7 @@ fn text(audit: &v1::AuditResponse, scale: u8) -> String {
         Table::new(&["LEDGER", "ACCOUNTS", "DEBITS POSTED", "CREDITS POSTED", "DEBITS PENDING", "CREDITS PENDING"]);
     for totals in &audit.totals {
         table.row(vec![
-            totals.ledger.to_string(),
+            ledger_cell(totals.ledger),
             totals.accounts.to_string(),
             format_amount(number_from(totals.debits_posted), scale),
             format_amount(number_from(totals.credits_posted), scale),
@@ -173,6 +173,7 @@ fn document(audit: &v1::AuditResponse) -> Value {
     let totals = |totals: &v1::LedgerTotals| {
         json!({
             "ledger": totals.ledger,
+            "rehearsal": is_rehearsal(totals.ledger),
             "accounts": totals.accounts.to_string(),
             "debits_posted": number_from(totals.debits_posted).to_string(),
             "credits_posted": number_from(totals.credits_posted).to_string(),
@@ -209,6 +210,7 @@ fn finding_json(finding: &v1::AuditFinding) -> Value {
     set("shard", finding.shard.map(Value::from));
     set("other_shard", finding.other_shard.map(Value::from));
     set("ledger", (finding.ledger != 0).then(|| json!(finding.ledger)));
+    set("rehearsal", (finding.ledger != 0).then(|| json!(is_rehearsal(finding.ledger))));
     set("account_id", id(finding.account_id));
     set("transfer_id", id(finding.transfer_id));
     set("timestamp", time(finding.timestamp));

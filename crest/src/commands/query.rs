@@ -25,7 +25,8 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// List accounts that match all conditions, by creation time
-    #[command(after_help = "Example:\n  crest query accounts --ledger 1 --code 10 --limit 20")]
+    #[command(after_help = "Example:\n  crest query accounts --ledger 1 --code 10 --limit 20
+  crest query accounts --rehearsals only")]
     Accounts(Conditions),
     /// List transfers that match all conditions, by time
     #[command(after_help = "Example:\n  crest query transfers --ledger 1 --since 2026-11-11T00:00:00Z --newest-first")]
@@ -37,8 +38,31 @@ struct Conditions {
     /// Only of this ledger number; 0 is any
     #[arg(long, default_value_t = 0)]
     ledger: u32,
+    /// Whether to list what is on ledger numbers of rehearsals (4026531840 and up)
+    #[arg(long, value_enum, default_value_t = Rehearsals::Both, value_name = "WHICH")]
+    rehearsals: Rehearsals,
     #[command(flatten)]
     listing: Listing,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Rehearsals {
+    /// Real ones and those of rehearsals
+    Both,
+    /// Only real ones
+    Without,
+    /// Only those of rehearsals
+    Only,
+}
+
+impl From<Rehearsals> for v1::Rehearsals {
+    fn from(rehearsals: Rehearsals) -> Self {
+        match rehearsals {
+            Rehearsals::Both => Self::Both,
+            Rehearsals::Without => Self::Without,
+            Rehearsals::Only => Self::Only,
+        }
+    }
 }
 
 /// Options of every list.
@@ -113,6 +137,7 @@ impl Conditions {
             order: l.order().into(),
             limit,
             cursor,
+            rehearsals: v1::Rehearsals::from(self.rehearsals).into(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! amounts are in the ledger's smallest unit whatever `--scale` says.
 
 use super::human::{format_amount, format_id, format_time};
-use crest_ledger::{Account, AccountBalance, AccountFlags, Transfer, TransferFlags};
+use crest_ledger::{Account, AccountBalance, AccountFlags, Transfer, TransferFlags, is_rehearsal};
 use serde_json::{Value, json};
 
 const ACCOUNT_FLAGS: &[(u16, &str)] = &[
@@ -32,6 +32,11 @@ fn flag_names(flags: u16, names: &[(u16, &'static str)]) -> Vec<&'static str> {
     names.iter().filter(|(bit, _)| flags & bit != 0).map(|&(_, name)| name).collect()
 }
 
+/// A ledger number for people: one of rehearsals says so.
+pub(crate) fn ledger_cell(ledger: u32) -> String {
+    if is_rehearsal(ledger) { format!("{ledger} (rehearsal)") } else { ledger.to_string() }
+}
+
 /// An account for programs.
 pub(crate) fn account_json(account: &Account) -> Value {
     json!({
@@ -44,6 +49,7 @@ pub(crate) fn account_json(account: &Account) -> Value {
         "user_data_64": account.user_data_64.to_string(),
         "user_data_32": account.user_data_32,
         "ledger": account.ledger,
+        "rehearsal": is_rehearsal(account.ledger),
         "code": account.code,
         "flags": flag_names(account.flags.0, ACCOUNT_FLAGS),
         "timestamp": account.timestamp.to_string(),
@@ -63,6 +69,7 @@ pub(crate) fn transfer_json(transfer: &Transfer) -> Value {
         "user_data_32": transfer.user_data_32,
         "timeout": transfer.timeout,
         "ledger": transfer.ledger,
+        "rehearsal": is_rehearsal(transfer.ledger),
         "code": transfer.code,
         "flags": flag_names(transfer.flags.0, TRANSFER_FLAGS),
         "timestamp": transfer.timestamp.to_string(),
@@ -96,7 +103,7 @@ pub(crate) fn account_table(accounts: &[Account], scale: u8) -> String {
     for a in accounts {
         table.row(vec![
             format_id(a.id),
-            a.ledger.to_string(),
+            ledger_cell(a.ledger),
             a.code.to_string(),
             format_amount(a.debits_pending, scale),
             format_amount(a.debits_posted, scale),
@@ -119,7 +126,7 @@ pub(crate) fn transfer_table(transfers: &[Transfer], scale: u8) -> String {
             format_id(t.debit_account_id),
             format_id(t.credit_account_id),
             format_amount(t.amount, scale),
-            t.ledger.to_string(),
+            ledger_cell(t.ledger),
             t.code.to_string(),
             if t.pending_id == 0 { "-".to_owned() } else { format_id(t.pending_id) },
             format_time(t.timestamp),

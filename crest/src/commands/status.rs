@@ -41,8 +41,10 @@ fn text(status: &v1::StatusResponse) -> String {
         "SHARD",
         "ADDRESS",
         "ANSWERS",
+        "SLOTS",
         "ACCOUNTS",
         "TRANSFERS",
+        "REHEARSALS",
         "HOLDS",
         "OUTBOX",
         "IN DOUBT",
@@ -52,17 +54,21 @@ fn text(status: &v1::StatusResponse) -> String {
         "CLOCK",
     ]);
     for s in &status.shards {
-        let mut row = vec![s.shard.to_string(), s.address.clone()];
+        let answers = if s.reachable { "yes" } else { "no" };
+        let mut row = vec![s.shard.to_string(), s.address.clone(), answers.to_owned(), slots(s).to_string()];
         if s.reachable {
             let oldest = Duration::from_millis(s.in_doubt_age_ms_max);
-            row.push("yes".to_owned());
-            row.extend([s.accounts, s.transfers, s.holds, s.outbox, s.in_doubt].map(|n| n.to_string()));
+            row.extend([s.accounts, s.transfers].map(|n| n.to_string()));
+            row.push(match (s.rehearsal_accounts, s.rehearsal_transfers) {
+                (0, 0) => "-".to_owned(),
+                (accounts, transfers) => format!("{accounts} accounts, {transfers} transfers"),
+            });
+            row.extend([s.holds, s.outbox, s.in_doubt].map(|n| n.to_string()));
             row.push(if s.in_doubt == 0 { "-".to_owned() } else { format!("{:.1} s", oldest.as_secs_f64()) });
             row.extend([s.applied_index, s.checkpoint_index].map(|n| n.to_string()));
             row.push(format_time(s.timestamp));
         } else {
-            row.push("no".to_owned());
-            row.extend(std::iter::repeat_n("-".to_owned(), 9));
+            row.extend(std::iter::repeat_n("-".to_owned(), 10));
         }
         table.row(row);
     }
@@ -75,6 +81,12 @@ fn text(status: &v1::StatusResponse) -> String {
     text
 }
 
+/// How many slots the shard owns.
+fn slots(s: &v1::ShardStatus) -> u32 {
+    // What a router sends is not to be trusted with arithmetic.
+    s.slots.iter().map(|range| range.last.saturating_sub(range.first).saturating_add(1)).fold(0, u32::saturating_add)
+}
+
 fn document(status: &v1::StatusResponse) -> Value {
     let shard = |s: &v1::ShardStatus| {
         json!({
@@ -82,8 +94,11 @@ fn document(status: &v1::StatusResponse) -> Value {
             "address": s.address,
             "answers": s.reachable,
             "error": s.error,
+            "slots": s.slots.iter().map(|range| json!({ "first": range.first, "last": range.last })).collect::<Vec<_>>(),
             "accounts": s.accounts.to_string(),
             "transfers": s.transfers.to_string(),
+            "rehearsal_accounts": s.rehearsal_accounts.to_string(),
+            "rehearsal_transfers": s.rehearsal_transfers.to_string(),
             "holds": s.holds.to_string(),
             "hold_age_ms_max": s.hold_age_ms_max.to_string(),
             "outbox": s.outbox.to_string(),

@@ -242,6 +242,50 @@ async fn lists_follow_cursors_up_to_the_limit() {
 }
 
 #[tokio::test]
+async fn what_is_of_a_rehearsal_is_marked_in_lists_and_can_be_left_out_of_them() {
+    let router = Fake::default().serve().await;
+    for (id, ledger) in [(1, 1), (2, u32::MAX), (3, 4_026_531_839), (4, 4_026_531_840)] {
+        let transfer = format!("transfer send --id {id} --from 1 --to 2 --amount 7 --ledger {ledger} --code 1");
+        assert_eq!(crest(&router, &transfer).await.code, 0);
+        assert_eq!(crest(&router, &format!("account create {id} --ledger {ledger} --code 1")).await.code, 0);
+    }
+    let cases = [("", vec!["1", "2", "3", "4"]), ("both", vec!["1", "2", "3", "4"]), ("without", vec!["1", "3"])];
+    for (which, expected) in cases.into_iter().chain([("only", vec!["2", "4"])]) {
+        let option = if which.is_empty() { String::new() } else { format!("--rehearsals {which}") };
+        for list in ["accounts", "transfers"] {
+            let json = crest(&router, &format!("query {list} {option} --json")).await.json();
+            let rows = json[list].as_array().unwrap();
+            let ids: Vec<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
+            assert_eq!(ids, expected, "{list} {which}");
+            assert!(rows.iter().all(|row| row["rehearsal"] == (row["ledger"].as_u64().unwrap() >= 4_026_531_840)));
+        }
+    }
+    assert_eq!(crest(&router, "query accounts --rehearsals some").await.code, 2);
+    for line in ["query transfers", "transfer show 1 2 3 4", "query accounts", "account show 1 2 3 4"] {
+        let text = crest(&router, line).await.out;
+        let marked: Vec<bool> = text.lines().skip(1).map(|row| row.contains(" (rehearsal)")).collect();
+        assert_eq!(marked, [false, true, false, true], "{line}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn the_totals_of_an_audit_tell_rehearsals_apart() {
+    let fake = Fake::default();
+    let router = fake.serve().await;
+    let of = |ledger| v1::LedgerTotals { ledger, accounts: 2, debits_posted: number_to(5), ..Default::default() };
+    let totals = vec![of(1), of(4_026_531_841)];
+    fake.set_audit(v1::AuditResponse { holds: true, totals, ..Default::default() });
+    let text = crest(&router, "audit").await.out;
+    let expected = "\
+LEDGER                  ACCOUNTS  DEBITS POSTED  CREDITS POSTED  DEBITS PENDING  CREDITS PENDING
+1                              2              5               0               0                0
+4026531841 (rehearsal)         2              5               0               0                0";
+    assert!(text.ends_with(expected), "{text}");
+    let json = crest(&router, "audit --json").await.json();
+    assert_eq!((&json["totals"][0]["rehearsal"], &json["totals"][1]["rehearsal"]), (&false.into(), &true.into()));
+}
+
+#[tokio::test]
 async fn an_audit_has_a_clear_verdict() {
     let fake = Fake::default();
     let router = fake.serve().await;

@@ -5,6 +5,7 @@ use super::human::{format_amount, format_id, format_time, parse_age};
 use super::outcome::{Failure, Outcome, print, reason};
 use super::rows::Table;
 use crest_ledger::txn::TxnId;
+use crest_ledger::{Traffic, is_rehearsal};
 use crest_node::limits::IN_DOUBT_END;
 use crest_proto::border::{attempt_from, attempt_to, number_from};
 use crest_proto::v1;
@@ -270,7 +271,8 @@ fn what(a: &v1::InDoubtAttempt, scale: u8) -> [String; 4] {
     };
     let unknown = || "-".to_owned();
     let Some(first) = a.events.first() else { return [format!("?{more}"), unknown(), unknown(), unknown()] };
-    let kind = format!("{}{more}", kind_name(first.kind()));
+    let whose = if traffic(a) == Traffic::Rehearsal { " (rehearsal)" } else { "" };
+    let kind = format!("{}{more}{whose}", kind_name(first.kind()));
     if first.kind() == InDoubtKind::Account {
         return [kind, format_id(number_from(first.id)), unknown(), unknown()];
     }
@@ -280,6 +282,11 @@ fn what(a: &v1::InDoubtAttempt, scale: u8) -> [String; 4] {
     };
     let amount = format_amount(number_from(first.amount), scale);
     [kind, account(first.debit_account_id), account(first.credit_account_id), amount]
+}
+
+/// Whose it is, as far as its events are known: a rehearsal's only when none of them is anything else.
+fn traffic(a: &v1::InDoubtAttempt) -> Traffic {
+    Traffic::of_all(a.events.iter().map(|e| e.ledger))
 }
 
 fn place(at: &v1::ShardAt) -> String {
@@ -302,6 +309,7 @@ fn attempt_json(a: &v1::InDoubtAttempt) -> Value {
         "waits_for": a.waits_for.iter().map(shard_json).collect::<Vec<_>>(),
         "events": a.events.iter().map(event_json).collect::<Vec<_>>(),
         "event_count": a.event_count,
+        "rehearsal": traffic(a) == Traffic::Rehearsal,
     })
 }
 
@@ -314,6 +322,7 @@ fn event_json(e: &v1::InDoubtEvent) -> Value {
         "credit_account_id": number_from(e.credit_account_id).to_string(),
         "amount": number_from(e.amount).to_string(),
         "ledger": e.ledger,
+        "rehearsal": is_rehearsal(e.ledger),
         "pending_id": number_from(e.pending_id).to_string(),
     })
 }

@@ -91,6 +91,35 @@ ATTEMPT              AGE    STATE      WHAT        FROM (DEBIT)  TO (CREDIT)  AM
 }
 
 #[tokio::test]
+async fn an_attempt_of_a_rehearsal_is_told_apart_unless_any_of_its_events_is_real() {
+    let fake = Fake::default();
+    let router = fake.serve().await;
+    let on = |n, ledgers: &[u32]| {
+        let one = attempt(n, 300, InDoubtState::Prepared);
+        let event = |ledger: &u32| v1::InDoubtEvent { ledger: *ledger, ..one.events[0] };
+        v1::InDoubtAttempt {
+            events: ledgers.iter().map(event).collect(),
+            event_count: ledgers.len() as u32,
+            ..one.clone()
+        }
+    };
+    let attempts = vec![on(1, &[1]), on(2, &[u32::MAX]), on(3, &[u32::MAX, 1]), on(4, &[u32::MAX, 0]), on(5, &[])];
+    let expected = [false, true, false, true, false];
+    fake.set_in_doubt(listed(attempts, vec![shard(0, true)]));
+    let text = crest(&router, "txn list").await.out;
+    let marked: Vec<bool> =
+        text.lines().skip(1).map(|row| row.contains("payment") && row.contains(" (rehearsal)")).collect();
+    assert_eq!(marked, expected, "{text}");
+    let json = crest(&router, "txn list --json").await.json();
+    let attempts = json["attempts"].as_array().unwrap();
+    assert_eq!(attempts.iter().map(|a| a["rehearsal"].as_bool().unwrap()).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        (&attempts[2]["events"][0]["rehearsal"], &attempts[2]["events"][1]["rehearsal"]),
+        (&json!(true), &json!(false))
+    );
+}
+
+#[tokio::test]
 async fn exit_codes_tell_what_is_overdue_and_what_is_not_known() {
     let fake = Fake::default();
     let router = fake.serve().await;
@@ -211,6 +240,9 @@ async fn the_status_shows_every_shard_and_names_those_that_do_not_answer() {
         reachable: true,
         accounts: 2,
         transfers: 30,
+        rehearsal_accounts: 1,
+        rehearsal_transfers: 20,
+        slots: vec![v1::SlotRange { first: 0, last: 99 }, v1::SlotRange { first: 16_383, last: 16_383 }],
         holds: 4,
         outbox: 5,
         in_doubt: 6,
@@ -225,15 +257,23 @@ async fn the_status_shows_every_shard_and_names_those_that_do_not_answer() {
     let expected = "\
 shards: 1, epoch of the slot map: 3
 
-SHARD  ADDRESS      ANSWERS  ACCOUNTS  TRANSFERS  HOLDS  OUTBOX  IN DOUBT  OLDEST  LOG ENTRIES  IN CHECKPOINT  CLOCK
-    0  node-0:7101  yes             2         30      4       5         6  7.1 s            80              9  2026-11-11T00:00:00.000000000Z";
+SHARD  ADDRESS      ANSWERS  SLOTS  ACCOUNTS  TRANSFERS  REHEARSALS                HOLDS  OUTBOX  IN DOUBT  OLDEST  LOG ENTRIES  IN CHECKPOINT  CLOCK
+    0  node-0:7101  yes        101         2         30  1 accounts, 20 transfers      4       5         6  7.1 s            80              9  2026-11-11T00:00:00.000000000Z";
     assert_eq!((printed.out.as_str(), printed.error.as_str(), printed.code), (expected, "", 0));
     let (address, error) = ("node-1:7101".to_owned(), "connection refused".to_owned());
-    let down = v1::ShardStatus { shard: 1, address, error, ..Default::default() };
+    let slots = vec![v1::SlotRange { first: 100, last: 16_382 }];
+    let down = v1::ShardStatus { shard: 1, address, error, slots, ..Default::default() };
     fake.set_status(v1::StatusResponse { epoch: 3, shards: vec![up, down] });
     let printed = crest(&router, "status").await;
     assert!(printed.out.ends_with("shard 1 at node-1:7101 does not answer: connection refused"), "{}", printed.out);
     assert_eq!((printed.error.as_str(), printed.code), ("shards that do not answer: 1", 1));
     let json = crest(&router, "status --json").await.json();
     assert_eq!((&json["shards"][1]["answers"], &json["shards"][0]["in_doubt"]), (&json!(false), &json!("6")));
+    assert_eq!(
+        json["shards"][1]["slots"],
+        json!([{ "first": 100, "last": 16_382 }]),
+        "also of one that does not answer"
+    );
+    let (accounts, transfers) = (&json["shards"][0]["rehearsal_accounts"], &json["shards"][0]["rehearsal_transfers"]);
+    assert_eq!((accounts, transfers), (&json!("1"), &json!("20")));
 }

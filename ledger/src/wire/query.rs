@@ -77,6 +77,10 @@ pub struct ShardStatus {
     pub accounts: u64,
     /// Transfers recorded here (a cross-shard one counts on both its shards).
     pub transfers: u64,
+    /// How many of the accounts are on ledger numbers of rehearsals.
+    pub rehearsal_accounts: u64,
+    /// How many of the transfers are.
+    pub rehearsal_transfers: u64,
     /// Open holds.
     pub holds: u64,
     /// Age of the oldest, ms.
@@ -111,8 +115,15 @@ pub enum QueryAnswer {
     Accounts(Vec<Account>, Option<Timestamp>),
     /// Transfers, likewise.
     Transfers(Vec<Transfer>, Option<Timestamp>),
-    /// Balances, likewise.
-    Balances(Vec<AccountBalance>, Option<Timestamp>),
+    /// Balances of one account.
+    Balances {
+        /// The page, in its order.
+        rows: Vec<AccountBalance>,
+        /// Where to go on, when the list is not at its end.
+        next: Option<Timestamp>,
+        /// The account's ledger number; 0 when nothing was there to look at. The rows do not have it.
+        ledger: u32,
+    },
     /// To `Audit`.
     Audit(ShardAudit),
     /// To `AuditProgress`.
@@ -235,13 +246,17 @@ impl Packed for QueryAnswer {
                 Writer(out).u8(1).u64(s.accounts).u64(s.transfers).u64(s.holds).u64(s.hold_age_ms_max).u64(s.outbox);
                 Writer(out).u64(s.outbox_age_ms_max).u64(s.in_doubt).u64(s.in_doubt_age_ms_max);
                 Writer(out).u64(s.applied_index).u64(s.checkpoint_index).u64(s.clock);
+                Writer(out).u64(s.rehearsal_accounts).u64(s.rehearsal_transfers);
             }
             Self::Clock(at) => {
                 Writer(out).u8(2).u64(*at);
             }
             Self::Accounts(rows, next) => page(3, rows, *next, out),
             Self::Transfers(rows, next) => page(4, rows, *next, out),
-            Self::Balances(rows, next) => page(5, rows, *next, out),
+            Self::Balances { rows, next, ledger } => {
+                page(5, rows, *next, out);
+                Writer(out).u32(*ledger);
+            }
             Self::Audit(audit) => {
                 out.push(6);
                 audit.pack(out);
@@ -291,11 +306,13 @@ impl Packed for QueryAnswer {
                 applied_index: r.u64()?,
                 checkpoint_index: r.u64()?,
                 clock: r.u64()?,
+                rehearsal_accounts: r.u64()?,
+                rehearsal_transfers: r.u64()?,
             }),
             2 => Self::Clock(r.u64()?),
             3 => Self::Accounts(unpack_list(r, 2 * BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
             4 => Self::Transfers(unpack_list(r, BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
-            5 => Self::Balances(unpack_list(r, BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
+            5 => Self::Balances { rows: unpack_list(r, BATCH_EVENTS_MAX)?, next: Packed::unpack(r)?, ledger: r.u32()? },
             6 => Self::Audit(ShardAudit::unpack(r)?),
             7 => Self::Pending(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
             32 => Self::AuditProgress(Packed::unpack(r)?),

@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use crest_ledger::is_rehearsal;
 use crest_ledger::limits::{BATCH_EVENTS_MAX, SHARDS_MAX};
+use crest_ledger::rehearsal::REHEARSAL_LEDGER_MIN;
 use crest_proto::v1::ledger_client::LedgerClient;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -45,6 +47,8 @@ use stats::Stats;
 pub(crate) const CONNECTION_REQUESTS_MAX: u64 = 1_024;
 /// Acknowledged transfers that are looked up at the end.
 const SAMPLE: usize = 10_000;
+/// Of the ledger numbers of rehearsals; the first one is left to people who try something by hand.
+const LEDGER_DEFAULT: u32 = REHEARSAL_LEDGER_MIN + 1;
 /// Messages of drivers to the live line that may wait.
 const TICKS_WAITING_MAX: usize = 256;
 
@@ -111,8 +115,9 @@ pub struct PeakArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=SHARDS_MAX as i64))]
     pub shards: Option<u32>,
 
-    /// The ledger number of the rehearsal.
-    #[arg(long, default_value_t = 7_014, value_parser = clap::value_parser!(u32).range(1..))]
+    /// The ledger number of the rehearsal: one of those that are kept for rehearsals, 4026531840 and up, where no real
+    /// account can be touched.
+    #[arg(long, default_value_t = LEDGER_DEFAULT)]
     pub ledger: u32,
 
     /// What the accounts and payments are made from.
@@ -129,9 +134,22 @@ fn parse_share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "expected a share from 0.0 to 1.0".to_owned())
 }
 
+/// A rehearsal keeps to the ledger numbers of rehearsals: what it makes is never deleted, and must not be taken for real.
+fn check_ledger(ledger: u32) -> Result<(), String> {
+    if is_rehearsal(ledger) {
+        return Ok(());
+    }
+    Err(format!(
+        "--ledger {ledger}: this is a rehearsal, and keeps to the ledger numbers of rehearsals ({REHEARSAL_LEDGER_MIN} to {}); \
+         without --ledger it takes {LEDGER_DEFAULT}",
+        u32::MAX
+    ))
+}
+
 impl PeakArgs {
-    /// What clap cannot see because it takes two arguments together.
+    /// What has to be right before anything is sent; clap cannot see what takes two arguments together.
     fn check(&self) -> Result<(), String> {
+        check_ledger(self.ledger)?;
         if self.in_flight > self.connections * CONNECTION_REQUESTS_MAX {
             let needed = self.in_flight.div_ceil(CONNECTION_REQUESTS_MAX);
             return Err(format!(

@@ -108,6 +108,12 @@ async fn an_audit_that_does_not_hold_is_wrong_money() {
 fn arguments_that_contradict_each_other_are_usage_errors() {
     let check = |args: PeakArgs, part: &str| assert!(args.check().unwrap_err().contains(part), "{part}");
     assert!(args("x").check().is_ok());
+    for ledger in [0, 1, 7_014, REHEARSAL_LEDGER_MIN - 1] {
+        check(PeakArgs { ledger, ..args("x") }, &format!("--ledger {ledger}: this is a rehearsal"));
+    }
+    for ledger in [REHEARSAL_LEDGER_MIN, u32::MAX] {
+        assert!(PeakArgs { ledger, ..args("x") }.check().is_ok());
+    }
     check(PeakArgs { in_flight: 2_049, ..args("x") }, "--connections 3");
     check(PeakArgs { in_flight: 1, ..args("x") }, "has no use");
     check(PeakArgs { warm_up: Duration::from_secs(30), ..args("x") }, "--warm-up");

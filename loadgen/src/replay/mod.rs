@@ -50,7 +50,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub router: RouterArgs,
 
-    /// The ledger number (currency, asset) of the accounts and payments.
+    /// The ledger number (currency, asset) of the accounts and payments; to rehearse a file, one from 4026531840 up.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub ledger: u32,
 

@@ -3,7 +3,7 @@
 
 use crest_ledger::finding::{Field, Finding, FindingKind};
 use crest_ledger::records::{IdState, Sides, TransferRecord};
-use crest_ledger::{Timestamp, Transfer, TransferFlags};
+use crest_ledger::{Timestamp, Transfer, TransferFlags, is_rehearsal};
 
 use super::mix::fingerprint;
 use super::scan::resolves;
@@ -16,6 +16,7 @@ pub(super) fn check(whole: &mut Whole<'_>, record: &TransferRecord, pending: Opt
     misplaced(whole, record);
     if !expiry {
         whole.transfers += 1;
+        whole.rehearsals.transfers += u64::from(is_rehearsal(t.ledger));
         let is_pending = t.flags.any(TransferFlags::PENDING);
         whole.tables.ids.add(t.id, id_item(t.timestamp, is_pending));
         if let (Some(at), true) = (t.expires_at(), record.sides.debit()) {

@@ -9,7 +9,7 @@ use crest_ledger::finding::{Field, Finding, FindingKind};
 use crest_ledger::records::{Effect, TransferRecord};
 use crest_ledger::tables::Scalars;
 use crest_ledger::wire::audit::{AuditStage, ShardAudit};
-use crest_ledger::{Account, AccountBalance, AccountFlags, Timestamp, Transfer};
+use crest_ledger::{Account, AccountBalance, AccountFlags, Timestamp, Transfer, is_rehearsal};
 use crest_topology::SlotMap;
 
 use super::accounts::{Part, Place, place, row_sum};
@@ -18,7 +18,8 @@ use super::mix::Difference;
 use super::scan::{Outcome, Scan, record_of, resolves, whole};
 use super::{accounts, naming, others, records};
 use crate::limits::{AUDIT_CHUNK_ROWS, AUDIT_SUSPECTS_MAX};
-use crate::store::{checkpoint, keys};
+use crate::store::rehearsals::Counts;
+use crate::store::{checkpoint, keys, rehearsals};
 
 /// Tables that have to say the same of the same things.
 pub(super) struct Tables {
@@ -59,6 +60,8 @@ pub(super) struct Whole<'a> {
     /// How many there are, whatever `at` is.
     pub(super) accounts: u64,
     pub(super) transfers: u64,
+    /// Of those, how many are on ledger numbers of rehearsals.
+    pub(super) rehearsals: Counts,
     /// Rows that the histories have to have.
     pub(super) history_rows: u64,
 }
@@ -88,6 +91,7 @@ pub(super) fn audit(
         suspects: Vec::new(),
         accounts: 0,
         transfers: 0,
+        rehearsals: Counts::default(),
         history_rows: 0,
     };
     scan.counters.enter(AuditStage::Reading);
@@ -101,7 +105,7 @@ pub(super) fn audit(
 
 impl Whole<'_> {
     fn read(&mut self) -> Outcome {
-        let scalars = self.scalars()?;
+        let (scalars, rehearsals) = self.scalars()?;
         self.expect(&scalars);
         let mut after = None;
         loop {
@@ -115,15 +119,26 @@ impl Whole<'_> {
             }
         }
         others::read(self)?;
-        for (field, stored, found) in
-            [(Field::Accounts, scalars.accounts, self.accounts), (Field::Transfers, scalars.transfers, self.transfers)]
-        {
+        self.counts(&scalars, rehearsals);
+        Ok(())
+    }
+
+    /// Compares what the shard counts with what is there.
+    fn counts(&mut self, scalars: &Scalars, rehearsals: Option<Counts>) {
+        let found = self.rehearsals;
+        // The last checkpoint may be of a build that did not count these.
+        let stored = rehearsals.unwrap_or(found);
+        for (field, stored, found) in [
+            (Field::Accounts, scalars.accounts, self.accounts),
+            (Field::Transfers, scalars.transfers, self.transfers),
+            (Field::RehearsalAccounts, stored.accounts, found.accounts),
+            (Field::RehearsalTransfers, stored.transfers, found.transfers),
+        ] {
             if stored != found {
                 let finding = Finding::new(FindingKind::CountDiffers);
                 self.findings.push(finding.differs(field, stored.into(), found.into()));
             }
         }
-        Ok(())
     }
 
     fn needs_naming(&self) -> bool {
@@ -131,14 +146,15 @@ impl Whole<'_> {
         !self.suspects.is_empty() || ![&t.ids, &t.fates, &t.timeouts, &t.times].iter().all(|d| d.is_none())
     }
 
-    /// The shard's numbers, as its last checkpoint has them.
-    fn scalars(&mut self) -> Outcome<Scalars> {
+    /// The shard's numbers, as its last checkpoint has them, and what it counts of rehearsals.
+    fn scalars(&mut self) -> Outcome<(Scalars, Option<Counts>)> {
         let value = self.scan.get(&keys::meta("position"))?;
         let position = value.as_ref().map(|value| checkpoint::unpack_position(value));
         if let Some(None) = position {
             self.unreadable("the shard's position", &keys::meta("position"));
         }
-        Ok(position.flatten().map(|(scalars, _)| scalars).unwrap_or_default())
+        let (scalars, applied) = position.flatten().unwrap_or_default();
+        Ok((scalars, rehearsals::stored(self.scan.rows, applied)?))
     }
 
     /// How many rows there will be to look at: every account thrice, every transfer once a part and once by its id, and the
@@ -175,6 +191,7 @@ impl Whole<'_> {
 
     fn account(&mut self, account: &Account, part: &mut Part) {
         self.accounts += 1;
+        self.rehearsals.accounts += u64::from(is_rehearsal(account.ledger));
         self.tables.times.add(account.id, account.timestamp.into());
         let owner = self.map.shard_of(account.id);
         if owner != self.shard {

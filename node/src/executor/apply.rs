@@ -47,9 +47,11 @@ impl Executor {
         self.tables.observe(batch.at);
         for command in batch.commands {
             self.load(&command)?;
-            self.metrics.commands(command.name(), command.events());
-            let accounts = command.creates_accounts();
+            let (name, events, accounts) = (command.name(), command.events(), command.creates_accounts());
+            self.state.tags.note(&command, &self.tables);
             let answer = command.apply(&mut self.tables, batch.at);
+            self.state.tags.settle(&self.tables);
+            self.metrics.commands(name, events, self.state.tags.parts());
             self.count(&answer, accounts);
             answers.push(answer);
         }
@@ -84,16 +86,19 @@ impl Executor {
 
     fn count(&mut self, answer: &Answer, accounts: bool) {
         self.metrics.of_accounts = accounts;
+        let traffic = self.state.tags.parts().iter().map(|(traffic, _)| *traffic);
         match answer {
-            Answer::Results(results) => results.iter().for_each(|r| self.metrics.local(r.status)),
+            Answer::Results(results) => results.iter().zip(traffic).for_each(|(r, t)| self.metrics.local(r.status, t)),
             Answer::Decided(decided) => {
-                for d in decided {
+                for (d, traffic) in decided.iter().zip(traffic) {
                     match d {
-                        Decided::Committed(commits) => self.metrics.decided(EventResult::CREATED, commits.len()),
-                        Decided::Refused { refusal, .. } => self.metrics.decided(refusal.status, 1),
-                        Decided::Blocked => self.metrics.decided(EventResult::BLOCKED, 1),
+                        Decided::Committed(commits) => {
+                            self.metrics.decided(EventResult::CREATED, commits.len(), traffic);
+                        }
+                        Decided::Refused { refusal, .. } => self.metrics.decided(refusal.status, 1, traffic),
+                        Decided::Blocked => self.metrics.decided(EventResult::BLOCKED, 1, traffic),
                         Decided::Expired(_) => {}
-                        Decided::Aborted => self.metrics.aborted.increment(1),
+                        Decided::Aborted => self.metrics.aborted(traffic),
                     }
                 }
             }

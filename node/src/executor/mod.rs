@@ -5,9 +5,11 @@
 
 mod apply;
 mod reads;
+mod status;
 mod aging;
 mod audits;
 mod in_doubt;
+mod tagging;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -113,6 +115,7 @@ pub(crate) struct State {
     /// A request that did not fit the last group.
     left_over: Option<Message>,
     needs: Needs,
+    tags: tagging::Tags,
     last_tick: Option<Instant>,
     last_raft_tick: Option<Instant>,
     last_expiry: Option<Instant>,
@@ -254,7 +257,7 @@ impl Executor {
                     Some(Message::Request { request: Request::Commands { after, commands }, reply, queued });
                 break;
             }
-            self.metrics.queue_wait.record(queued.elapsed());
+            self.metrics.waited(&commands, queued.elapsed());
             events += more;
             // A router's word is no reason to refuse payments when some shard's clock runs away.
             if self.too_far_ahead(after).is_none() {

@@ -14,7 +14,7 @@
 //! the same one.
 
 use crest_ledger::records::{Effect, TransferRecord};
-use crest_ledger::wire::{Query, QueryAnswer, Response, ShardStatus};
+use crest_ledger::wire::{Query, QueryAnswer, Response};
 use crest_ledger::{Account, AccountFilter, QueryFilter, Timestamp, Transfer, TransferFlags};
 use crest_link::LinkError;
 use tokio::time::Instant;
@@ -149,8 +149,13 @@ impl Executor {
                 QueryAnswer::Transfers(rows, next)
             }
             Query::AccountBalances(_, filter) => {
-                let (rows, next) = self.account_transfers(filter, at, |_, balance| balance)?;
-                QueryAnswer::Balances(rows, next)
+                let ledger = std::cell::Cell::new(0);
+                let row = |t: &Transfer, balance| {
+                    ledger.set(t.ledger);
+                    balance
+                };
+                let (rows, next) = self.account_transfers(filter, at, row)?;
+                QueryAnswer::Balances { rows, next, ledger: ledger.get() }
             }
             Query::QueryAccounts(_, filter) => {
                 let (rows, next) = self.query_accounts(filter, at)?;
@@ -169,24 +174,6 @@ impl Executor {
                 unreachable!("an audit has a thread of its own")
             }
         })
-    }
-
-    fn status(&self) -> ShardStatus {
-        let scalars = self.tables.scalars();
-        let figures = self.in_doubt_figures();
-        ShardStatus {
-            accounts: scalars.accounts,
-            transfers: scalars.transfers,
-            holds: self.tables.holds().len() as u64,
-            hold_age_ms_max: figures.hold_age.as_millis() as u64,
-            outbox: self.tables.decisions().outbox_len() as u64,
-            outbox_age_ms_max: figures.outbox_age.as_millis() as u64,
-            in_doubt: figures.in_doubt as u64,
-            in_doubt_age_ms_max: figures.in_doubt_age.as_millis() as u64,
-            applied_index: self.applied,
-            checkpoint_index: self.state.checkpoint_index,
-            clock: scalars.clock,
-        }
     }
 
     /// Accounts as they were at an instant, in the order asked.

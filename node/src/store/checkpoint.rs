@@ -10,7 +10,7 @@ use crest_ledger::tables::{Layer, Scalars};
 use crest_ledger::wire::stored;
 
 use super::rows::{SortedFile, Storage};
-use super::{StoreError, keys};
+use super::{StoreError, keys, rehearsals};
 use crate::points;
 
 /// What one checkpoint stores.
@@ -31,7 +31,7 @@ fn pack_position(scalars: &Scalars, applied: u64) -> Vec<u8> {
     out
 }
 
-/// The inverse of [`pack_position`].
+/// The inverse of [`pack_position`]. What is counted of rehearsals stands elsewhere ([`rehearsals`]).
 pub(crate) fn unpack_position(bytes: &[u8]) -> Option<(Scalars, u64)> {
     let mut r = Reader(bytes);
     let applied = r.u64()?;
@@ -41,6 +41,7 @@ pub(crate) fn unpack_position(bytes: &[u8]) -> Option<(Scalars, u64)> {
         last_transfer: r.u64()?,
         accounts: r.u64()?,
         transfers: r.u64()?,
+        ..Scalars::default()
     };
     r.is_empty().then_some((scalars, applied))
 }
@@ -62,6 +63,7 @@ impl Checkpoint {
         let layer = &self.layer;
         let mut value = Vec::new();
         file.put(&keys::meta("position"), Some(&pack_position(&self.scalars, self.applied)))?;
+        file.put(&keys::meta("rehearsals"), Some(&rehearsals::pack(&self.scalars, self.applied)))?;
 
         let mut accounts: Vec<_> = layer.accounts.values().map(|a| (keys::account(a.id), a)).collect();
         accounts.sort_unstable_by(|a, b| a.0.cmp(&b.0));

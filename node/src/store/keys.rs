@@ -4,7 +4,7 @@
 //!
 //! | prefix | key | value |
 //! |---|---|---|
-//! | 0x01 | name of the entry | the shard's identity, version, applied position, numbers |
+//! | 0x01 | name of the entry | `identity` with the version, `position` with the shard's numbers, `rehearsals` |
 //! | 0x02 | slot, account id | account |
 //! | 0x03 | timestamp | id of the account created then |
 //! | 0x04 | transfer id | timestamp, state |

@@ -9,12 +9,14 @@ pub mod rocks;
 mod load;
 mod scan;
 pub mod checkpoint;
+pub(crate) mod rehearsals;
 pub mod contents;
 
 use std::sync::Arc;
 
 use crest_ledger::tables::{Layer, Scalars, Tables};
 use crest_ledger::wire::stored;
+use rehearsals::Counts;
 use rows::{Entry, Storage};
 
 use crate::points;
@@ -108,10 +110,11 @@ impl Store {
     pub fn open(rows: Arc<dyn Storage>, identity: &Identity) -> Result<(Self, Tables, u64), StoreError> {
         let store = Self { rows, frozen: None, expired_until: 0 };
         store.check_identity(identity)?;
-        let (scalars, applied) = match store.get(keys::meta("position"))? {
+        let (mut scalars, applied) = match store.get(keys::meta("position"))? {
             None => (Scalars::default(), 0),
             Some(bytes) => checkpoint::unpack_position(&bytes).ok_or_else(|| store.damaged("the position"))?,
         };
+        store.count_rehearsals(&mut scalars, applied)?;
         let mut tables = Tables::new(identity.shard, scalars);
         store.restore(&mut tables)?;
         Ok((store, tables, applied))
@@ -134,6 +137,21 @@ impl Store {
                 expected,
             }),
         }
+    }
+
+    /// Says how much of what is stored belongs to rehearsals; when no checkpoint has said it, the rows do.
+    fn count_rehearsals(&self, scalars: &mut Scalars, applied: u64) -> Result<(), StoreError> {
+        let counts = match rehearsals::stored(&*self.rows, applied)? {
+            Some(counts) => counts,
+            None if applied == 0 => Counts::default(),
+            None => {
+                let path = self.rows.path();
+                tracing::info!(path, "counting what belongs to rehearsals: the last checkpoint does not say it");
+                rehearsals::count(&*self.rows)?
+            }
+        };
+        (scalars.rehearsal_accounts, scalars.rehearsal_transfers) = (counts.accounts, counts.transfers);
+        Ok(())
     }
 
     /// Holds, decisions, tombstones and resolutions live in memory; here they come back.

@@ -5,7 +5,7 @@ use super::error::code_from;
 use super::number::number_from;
 use crate::{FieldError, v1};
 use crest_ledger::limits::{BATCH_EVENTS_MAX, TIMESTAMP_MAX};
-use crest_ledger::{AccountFilter, Conditions, Page, QueryFilter, Timestamp};
+use crest_ledger::{AccountFilter, Conditions, Page, QueryFilter, Rehearsals, Timestamp};
 
 /// What of one account to list. Takes the message, or the request's field as it came.
 ///
@@ -54,6 +54,7 @@ fn account_filter(filter: &v1::AccountFilter) -> Result<AccountFilter, FieldErro
             user_data_32: filter.user_data_32,
             ledger: 0,
             code: code_from(filter.code)?,
+            rehearsals: Rehearsals::Both,
         },
         without_debits: direction == v1::Direction::Credits,
         without_credits: direction == v1::Direction::Debits,
@@ -69,9 +70,22 @@ fn query_filter(filter: &v1::QueryFilter) -> Result<QueryFilter, FieldError> {
             user_data_32: filter.user_data_32,
             ledger: filter.ledger,
             code: code_from(filter.code)?,
+            rehearsals: rehearsals(filter.rehearsals)?,
         },
         page: page((filter.timestamp_min, filter.timestamp_max), filter.order, filter.limit, &filter.cursor)?,
     })
+}
+
+fn rehearsals(rehearsals: i32) -> Result<Rehearsals, FieldError> {
+    match v1::Rehearsals::try_from(rehearsals) {
+        Ok(v1::Rehearsals::Both) => Ok(Rehearsals::Both),
+        Ok(v1::Rehearsals::Without) => Ok(Rehearsals::Without),
+        Ok(v1::Rehearsals::Only) => Ok(Rehearsals::Only),
+        Err(_) => {
+            let expected = "REHEARSALS_BOTH (0), REHEARSALS_WITHOUT (1) or REHEARSALS_ONLY (2)";
+            Err(FieldError::new("rehearsals", expected, rehearsals))
+        }
+    }
 }
 
 fn page(range: (Timestamp, Timestamp), order: i32, limit: u32, cursor: &[u8]) -> Result<Page, FieldError> {
@@ -131,6 +145,7 @@ mod tests {
             user_data_32: u32::MAX,
             ledger: 0,
             code: 65_535,
+            rehearsals: Rehearsals::Both,
         };
         let page = Page { timestamp_min: 5, timestamp_max: 8, newest_first: true, limit: 8_190 };
         let filter = account(|f| {
@@ -145,10 +160,20 @@ mod tests {
         let filter = query(|f| {
             (f.user_data_128, f.user_data_64, f.user_data_32) = (number_to(u128::MAX), u64::MAX, u32::MAX);
             (f.ledger, f.code, f.timestamp_min, f.timestamp_max, f.limit) = (u32::MAX, 65_535, 4, 8, 8_190);
+            f.rehearsals = v1::Rehearsals::Only.into();
             f.cursor = cursor_after(4);
         });
         let page = Page { newest_first: false, ..page };
-        assert_eq!(filter, Ok(QueryFilter { conditions: Conditions { ledger: u32::MAX, ..conditions }, page }));
+        let conditions = Conditions { ledger: u32::MAX, rehearsals: Rehearsals::Only, ..conditions };
+        assert_eq!(filter, Ok(QueryFilter { conditions, page }));
+    }
+
+    #[test]
+    fn what_an_older_client_sends_leaves_no_rehearsal_out() {
+        for (number, wanted) in (0..).zip(Rehearsals::ALL) {
+            assert_eq!(query(|f| f.rehearsals = number).unwrap().conditions.rehearsals, wanted);
+        }
+        assert_eq!(query(|_| ()).unwrap().conditions.rehearsals, Rehearsals::Both);
     }
 
     #[test]
@@ -190,7 +215,11 @@ mod tests {
     #[test]
     fn every_invalid_field_of_a_query_filter_is_named() {
         type Change = fn(&mut v1::QueryFilter);
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 8] = [
+            (
+                |f| f.rehearsals = 3,
+                "filter.rehearsals: expected REHEARSALS_BOTH (0), REHEARSALS_WITHOUT (1) or REHEARSALS_ONLY (2), got 3",
+            ),
             (|f| f.code = u32::MAX, "filter.code: expected 0 to 65535, got 4294967295"),
             (|f| f.order = -1, "filter.order: expected ORDER_OLDEST_FIRST (0) or ORDER_NEWEST_FIRST (1), got -1"),
             (|f| f.limit = 0, "filter.limit: expected 1 to 8190, got 0"),

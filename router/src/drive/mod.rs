@@ -5,7 +5,9 @@
 mod decide;
 mod prepare;
 mod round;
+mod tally;
 
+use crest_ledger::Traffic;
 use crest_ledger::txn::EventResult;
 use crest_link::Links;
 use tokio::time::Instant;
@@ -16,6 +18,7 @@ use crate::place::{Placed, Spread, Unit};
 use crate::random::Random;
 use crate::seen::Seen;
 use crate::{limits, points};
+pub(crate) use tally::Tally;
 
 /// What it takes to drive requests.
 #[derive(Clone)]
@@ -24,8 +27,8 @@ pub(crate) struct Driver {
     pub(crate) finisher: Finisher,
     pub(crate) random: Random,
     pub(crate) seen: Seen,
-    pub(crate) blocked: metrics::Counter,
-    pub(crate) attempts: metrics::Counter,
+    pub(crate) blocked: Tally,
+    pub(crate) attempts: Tally,
 }
 
 /// One request on its way.
@@ -96,7 +99,7 @@ impl Drive<'_> {
             if todo.is_empty() {
                 return Ok(());
             }
-            self.driver.blocked.increment(todo.len() as u64);
+            self.driver.blocked.count(todo.iter().map(|at| self.traffic(*at)));
             // What is in the way may be a transaction of this very request that was given up: end it first.
             self.driver.finisher.finish(std::mem::take(&mut self.ends));
             if self.began.elapsed() > limits::REQUEST_TIMEOUT {
@@ -107,6 +110,12 @@ impl Drive<'_> {
             pause = (pause * 2).min(limits::BLOCKED_PAUSE_MAX);
         }
         Ok(())
+    }
+
+    /// Whose a unit is.
+    fn traffic(&self, at: usize) -> Traffic {
+        let unit = &self.units[at];
+        Traffic::of_all(self.events[unit.start..unit.start + unit.len].iter().map(|event| event.ledger))
     }
 
     /// Two transactions of one request may be in each other's way (both close an account that the other one touches), and

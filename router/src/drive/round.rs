@@ -37,7 +37,8 @@ impl Drive<'_> {
                 Spread::Cross { .. } => attempts.push(Attempt::new(self, *at)),
             }
         }
-        self.driver.attempts.increment((attempts.len() + stepwise.len()) as u64);
+        let begun = attempts.iter().map(|attempt| attempt.unit).chain(stepwise.iter().copied());
+        self.driver.attempts.count(begun.map(|at| self.traffic(at)));
         let mut wave = Wave::default();
         for (shard, units) in &local {
             wave.add(*shard, Command::Create(self.local_steps(units)));

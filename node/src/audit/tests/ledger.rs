@@ -129,6 +129,11 @@ impl Ledger {
         assert_eq!(results[0].status, EventResult::CREATED);
     }
 
+    /// Two seconds pass.
+    pub(super) fn later(&mut self) {
+        self.now += 2 * SECOND;
+    }
+
     pub(super) fn expire(&mut self) {
         let due = self.tables.new_layer().expiries.range(..=(self.now, u128::MAX));
         let due: Vec<u128> = due.filter(|(_, present)| **present).map(|((_, id), _)| *id).collect();

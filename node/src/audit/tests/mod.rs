@@ -1,6 +1,7 @@
 //! Audits of one shard in memory: what is well has no finding, and every row that is changed by hand is found and named.
 
 mod ledger;
+mod rehearsals;
 
 use crest_ledger::command::Command;
 use crest_ledger::finding::{Finding, FindingKind};
