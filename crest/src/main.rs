@@ -15,8 +15,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     version,
     after_help = "Example:
   crest dev --shards 4        a whole ledger in one process, on 127.0.0.1:7000
-  crest load peak --help      a rehearsal of the peak
-  crest load replay --help    real payments from a file"
+  crest load run smoke        a rehearsal of everything, for ten seconds
+  crest load --help           peak days, real payments from a file, how much it can do"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -37,6 +37,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let _armed = crest_failpoints::arm();
+    if std::env::var_os(crest_loadgen::ENDS_WITH_PARENT).is_some() {
+        // A part of a rehearsal's own cluster: nobody else would ever stop it.
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    }
     let command = Cli::parse().command;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(command)));

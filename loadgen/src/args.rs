@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::peak::PeakArgs;
+use crate::rehearsal::RunArgs;
+use crate::rehearsal::agent::AgentArgs;
 use crate::replay::ReplayArgs;
 use crate::report::{CompareArgs, ReportArgs};
 use crate::retry::Patience;
@@ -44,11 +46,11 @@ pub enum LoadCommand {
     /// balances of the others are right.
     #[command(verbatim_doc_comment)]
     Replay(ReplayArgs),
-    /// Rehearse a peak day: send payments at a planned rate or at full speed, measure, then prove that no money was lost.
+    /// Measure how much a cluster can do: send payments as fast as answers come, then prove that no money was lost.
     ///
-    /// With --rate it is an open loop: requests leave at their planned instants whatever the answers
-    /// do, and latency counts from the planned instant. Without, it is a closed loop: each place in
-    /// flight sends again as soon as it is answered.
+    /// It is a closed loop: each place in flight sends again as soon as it is answered. So its
+    /// latencies are those of a cluster that is as busy as it can be, and leave out whoever would
+    /// have waited; what a day will feel like, `crest load run` tells.
     ///
     /// Accounts are named peak:LEDGER:SEED:0, …:1 and so on (their ids are those names' hashes); who
     /// pays whom and how much depends on --seed alone, so a run can be repeated. Transfer ids are new
@@ -64,6 +66,25 @@ pub enum LoadCommand {
     /// it.
     #[command(verbatim_doc_comment)]
     Peak(PeakArgs),
+    /// Rehearse a peak day by a scenario: send at planned instants, break things, measure, prove every transfer, report.
+    ///
+    /// It is an open loop: requests leave at their planned instants whatever the answers do, and latency
+    /// counts from the planned instant. What is planned follows from the scenario and --seed alone; only the
+    /// ids of the transfers are new in every run.
+    ///
+    /// Afterwards every transfer is looked at: each acknowledged one has to be in the ledger once and as
+    /// it was sent, none that was refused may be, unknown outcomes are settled by sending them again with the
+    /// same ids, and all balances have to be those before plus what was acknowledged. Hence nobody else may
+    /// use this ledger number during the run.
+    ///
+    /// Ctrl-C ends the sending, and the proof follows; a second one gives up.
+    ///
+    /// Exit codes: 0 passed; 1 money is wrong; 2 usage; 3 could not run, or not be proven; 5 the money is
+    /// right and a pass mark was missed; 6 invalid: the generator itself was the bottleneck.
+    #[command(verbatim_doc_comment)]
+    Run(RunArgs),
+    /// Send from this machine what a rehearsal on another one directs: crest load run … --agent HOST:PORT.
+    Agent(AgentArgs),
     /// List the scenarios that can be rehearsed, show one to write your own from it, check a file.
     #[command(subcommand)]
     Scenario(ScenarioCommand),

@@ -17,8 +17,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the address is malformed or nobody answers there; the text says what to do.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Channel> {
-    let endpoint = endpoint(url)?;
-    endpoint.connect().await.with_context(|| format!("no router answers at {url}: is it running, is --router right?"))
+    connect_to(url, "--router", &format!("no router answers at {url}: is it running, is --router right?")).await
+}
+
+/// The same to anybody whose address was given by the flag `flag`; when nobody answers, `hint` says what to do.
+///
+/// # Errors
+/// When the address is malformed or nobody answers there.
+pub(crate) async fn connect_to(url: &str, flag: &str, hint: &str) -> anyhow::Result<Channel> {
+    endpoint(url, flag)?.connect().await.with_context(|| hint.to_owned())
 }
 
 /// The ledger behind `channel`.
@@ -26,13 +33,13 @@ pub(crate) fn ledger(channel: Channel) -> LedgerClient<Channel> {
     LedgerClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
-fn endpoint(url: &str) -> anyhow::Result<Endpoint> {
+fn endpoint(url: &str, flag: &str) -> anyhow::Result<Endpoint> {
     if url.starts_with("https://") {
-        bail!("--router {url}: this client speaks plain HTTP/2 only; give an http:// address");
+        bail!("{flag} {url}: this client speaks plain HTTP/2 only; give an http:// address");
     }
     let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let endpoint = Endpoint::from_shared(full)
-        .with_context(|| format!("--router {url}: expected an address such as http://127.0.0.1:7000"))?;
+        .with_context(|| format!("{flag} {url}: expected an address such as http://127.0.0.1:7000"))?;
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         // Without it a small message waits some 40 ms for the acknowledgement of the one before.
@@ -47,8 +54,8 @@ mod tests {
 
     #[test]
     fn an_address_may_leave_out_the_scheme() {
-        assert_eq!(endpoint("localhost:7000").unwrap().uri().to_string(), "http://localhost:7000/");
-        assert!(endpoint("https://localhost:7000").unwrap_err().to_string().contains("http://"));
-        assert!(endpoint("not an address").is_err());
+        assert_eq!(endpoint("localhost:7000", "--router").unwrap().uri().to_string(), "http://localhost:7000/");
+        assert!(endpoint("https://localhost:7000", "--router").unwrap_err().to_string().contains("http://"));
+        assert!(endpoint("not an address", "--router").is_err());
     }
 }

@@ -1,19 +1,24 @@
-//! The rehearsal: `crest load replay` pays what a file of payments says, `crest load peak` rehearses a peak day. Both are
-//! clients like any other (they know the public API and the slot hash, never a node or a router), and both prove
-//! afterwards, from what the ledger answers, that every acknowledged payment is there and no other.
+//! The rehearsal: `crest load run` plays a scenario of a peak day and proves afterwards where the money is, `crest load replay`
+//! pays what a file of payments says, `crest load peak` measures how much a cluster can do. All are clients like any other:
+//! they know the public API and the slot hash, never a node or a router.
 //!
-//! Reading order: [`ReplayArgs`] and [`PeakArgs`] say what can be asked for; `replay` and `peak` run it; `retry` and
-//! `connect` are the one way in which both talk to a router.
+//! Reading order: [`LoadCommand`] says what can be asked for; [`scenario`] is what is rehearsed, `rehearsal` the run, [`record`]
+//! what it leaves, `report` the page made of that, [`live`] what is seen meanwhile; `retry` and `connect` are the one way in
+//! which all talk to a router.
 
 mod args;
 mod connect;
 mod retry;
+mod caller;
+mod cpu;
 mod random;
 pub mod progress;
 pub mod live;
 pub mod scenario;
 pub mod curve;
 pub mod record;
+mod recovery;
+mod rehearsal;
 pub mod report;
 mod replay;
 mod peak;
@@ -24,6 +29,8 @@ use std::process::ExitCode;
 
 pub use args::{DEFAULT_ROUTER, LoadCommand, RouterArgs};
 pub use peak::{IdOrder, PeakArgs};
+pub use rehearsal::agent::AgentArgs;
+pub use rehearsal::{ENDS_WITH_PARENT, RunArgs};
 pub use replay::{AccountFlagsRule, ReplayArgs};
 
 /// The exit codes of all these commands.
@@ -54,6 +61,8 @@ pub async fn run(command: LoadCommand) -> anyhow::Result<ExitCode> {
     let code = match command {
         LoadCommand::Replay(args) => replay::run(&args).await?,
         LoadCommand::Peak(args) => peak::run(&args).await?,
+        LoadCommand::Run(args) => rehearsal::run(&args).await?,
+        LoadCommand::Agent(args) => rehearsal::agent::serve(&args).await?,
         LoadCommand::Scenario(command) => scenario::command::run(&command)?,
         LoadCommand::Report(args) => report::report(&args)?,
         LoadCommand::Compare(args) => report::compare(&args)?,

@@ -163,6 +163,8 @@ pub struct EventRecord {
     pub text: String,
     /// False when it could not be done.
     pub done: bool,
+    /// Whether it was a change of the planned load, and nothing that breaks.
+    pub load: bool,
 }
 
 /// What was planned for one second, and what became of that, whenever the answer came. Counts are transfers (a read counts
@@ -204,7 +206,7 @@ pub struct Second {
 /// Counts of transfers; a read counts as one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Planned. Each ends as exactly one of done, refused, unknown and not_sent.
+    /// Planned. Each ends as exactly one of done, refused_as_planned, refused, unknown, not_sent and skipped.
     pub planned: u64,
     /// Acknowledged by the ledger, or read.
     pub done: u64,

@@ -21,15 +21,35 @@ pub(crate) struct Patience {
     pub(crate) total: Duration,
 }
 
-/// What a gRPC error says about the request (the public API's rules).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a gRPC error says about the request (the public API's rules), the least harmful first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Meaning {
-    /// Some of it may have been applied: send it again with the same ids.
-    Unknown,
-    /// Nothing was applied because the router is busy: send it again later.
-    Busy,
     /// Nothing was applied and sending it again will not help.
     Refused,
+    /// Nothing was applied because the router is busy: send it again later.
+    Busy,
+    /// Some of it may have been applied: send it again with the same ids.
+    Unknown,
+}
+
+/// Pauses before attempts, each twice as long as the one before, up to a second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(PAUSE_MIN)
+    }
+}
+
+impl Pauses {
+    /// The next pause: between half of its length and all of it, so that clients that failed together do not come back
+    /// together.
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.0.mul_f64(0.5 + SplitMix64::unrepeatable().fraction() / 2.0);
+        self.0 = (self.0 * 2).min(PAUSE_MAX);
+        pause
+    }
 }
 
 /// What `code` means. Whatever is not known to be harmless counts as unknown: guessing would lose money.
@@ -95,7 +115,7 @@ where
 {
     let begun = Instant::now();
     let (mut unknown, mut busy) = (0, 0);
-    let mut pause = PAUSE_MIN;
+    let mut pauses = Pauses::default();
     loop {
         let status = match tokio::time::timeout(patience.attempt, attempt()).await {
             Ok(Ok(answer)) => return Ok(Settled { answer, unknown, busy }),
@@ -107,12 +127,11 @@ where
             Meaning::Busy => busy += 1,
             Meaning::Refused => return Err(Unsettled { status, unknown, busy }),
         }
+        let pause = pauses.next();
         if begun.elapsed() + pause > patience.total {
             return Err(Unsettled { status, unknown, busy });
         }
-        // Between half the pause and all of it, so that clients that failed together do not come back together.
-        tokio::time::sleep(pause.mul_f64(0.5 + SplitMix64::unrepeatable().fraction() / 2.0)).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -1,5 +1,5 @@
-//! The language of Crest: the messages and services of `crest/v1/ledger.proto` (public) and
-//! `crest/internal/v1/shard.proto` (between routers and nodes), and the border at which messages become domain types.
+//! The language of Crest: the messages and services of `crest/v1/ledger.proto` (public), `crest/internal/v1/shard.proto`
+//! (between routers and nodes) and `crest/load/v1/agent.proto` (between the parts of a rehearsal), and the border at which messages become domain types.
 //!
 //! Reading order: the .proto files, then [`border`], then [`naming`].
 
@@ -13,6 +13,13 @@ pub mod v1 {
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod internal {
     tonic::include_proto!("crest.internal.v1");
+}
+
+/// Between the process that directs a rehearsal and its agents, generated from `crest/load/v1/agent.proto`. It changes with
+/// every version.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+pub mod load {
+    tonic::include_proto!("crest.load.v1");
 }
 
 pub mod border;

@@ -11,12 +11,12 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::caller::Caller;
 use super::ids::TransferIds;
 use super::live::Tick;
-use super::pace::{Pace, Turn};
+use super::pace::Pace;
 use super::plan::Plan;
 use super::stats::{Sent, Stats, latency_us};
+use crate::caller::Caller;
 use crate::retry::{Patience, Settled, Unsettled, until_settled};
 
 /// How often a driver tells what it did: a line of one second is then at most a tenth off.
@@ -31,7 +31,7 @@ pub(crate) struct Driver {
     pub(crate) patience: Patience,
     /// Requests in flight at the most.
     pub(crate) window: usize,
-    /// Requests planned from here on are measured.
+    /// Requests that leave from here on are measured.
     pub(crate) measure_from: Instant,
     /// Where to tell what was done in the last moments; when nobody listens fast enough, it is told later.
     pub(crate) ticks: mpsc::Sender<Tick>,
@@ -50,22 +50,15 @@ impl Driver {
         let mut tick = Tick::default();
         let mut clock = tokio::time::interval(TICK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut came_due = None;
         loop {
-            let turn = match came_due.take() {
-                Some(turn) => turn,
-                None if in_flight.len() < self.window => self.pace.turn(),
-                None => Turn::Wait,
-            };
-            if let Turn::Send { number, planned } = turn {
-                let sent = self.prepare(number, planned, spare.pop().unwrap_or_default());
+            let next = if in_flight.len() < self.window { self.pace.turn() } else { None };
+            if let Some(number) = next {
+                let sent = self.prepare(number, spare.pop().unwrap_or_default());
                 in_flight.push(perform(self.caller.clone(), self.patience, Arc::clone(&self.failures), number, sent));
             }
-            if turn == Turn::Over && in_flight.is_empty() {
+            if next.is_none() && in_flight.is_empty() {
                 break;
             }
-            let sending = matches!(turn, Turn::Send { .. });
-            let waiting = turn == Turn::Wait && in_flight.len() < self.window;
             tokio::select! {
                 biased;
                 _ = clock.tick() => self.tell(&mut tick),
@@ -74,18 +67,17 @@ impl Driver {
                     spare.push(self.settle(sent, outcome, at, &mut tick));
                 }
                 // There is more to send: let the connection's own tasks run, then go on.
-                () = tokio::task::yield_now(), if sending && in_flight.len() < self.window => {}
-                turn = self.pace.due(), if waiting => came_due = Some(turn),
+                () = tokio::task::yield_now(), if next.is_some() && in_flight.len() < self.window => {}
             }
         }
         self.tell(&mut tick);
         self.stats
     }
 
-    fn prepare(&mut self, number: u64, planned: Instant, mut request: v1::CreateTransfersRequest) -> Sent {
+    fn prepare(&mut self, number: u64, mut request: v1::CreateTransfersRequest) -> Sent {
         let filled = self.plan.fill(number, &mut self.ids, &mut request);
-        let measured = planned >= self.measure_from;
-        Sent { planned, left: Instant::now(), measured, cross: filled.cross, request }
+        let left = Instant::now();
+        Sent { left, measured: left >= self.measure_from, cross: filled.cross, request }
     }
 
     /// Books an outcome and gives the request's memory back.

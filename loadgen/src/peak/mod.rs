@@ -1,12 +1,12 @@
-//! `crest load peak`: the rehearsal of a peak day.
+//! `crest load peak`: how much a cluster can do, in a closed loop.
 //!
-//! A [`pace::Pace`] says when requests leave, a [`plan::Plan`] who pays whom, [`driver::Driver`]s send and keep the books
+//! A [`pace::Pace`] says how long it goes on, a [`plan::Plan`] who pays whom, [`driver::Driver`]s send and keep the books
 //! (`stats`), and at the end `prove` compares the books with the ledger.
 
 mod ids;
 mod pace;
 mod plan;
-mod caller;
+
 mod stats;
 mod live;
 mod driver;
@@ -30,17 +30,18 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 use crate::args::{RouterArgs, parse_duration, parse_positive_duration};
+use crate::caller::Caller;
 use crate::connect::{connect, ledger};
+use crate::cpu::cpu_seconds;
 use crate::exit;
 use crate::progress::Progress;
-use caller::Caller;
 use driver::Driver;
 pub use ids::IdOrder;
 use ids::TransferIds;
 use pace::Pace;
 use plan::Plan;
 use prove::Prover;
-use report::{PeakReport, cpu_seconds};
+use report::PeakReport;
 use stats::Stats;
 
 /// Requests in flight on one connection (the public API's limit).
@@ -70,10 +71,6 @@ pub struct PeakArgs {
     /// What leaves in this first time counts for the money, but not for rates and latencies.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
     pub warm_up: Duration,
-
-    /// Planned transfers a second (open loop). Without it, as fast as answers come.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    pub rate: Option<u64>,
 
     /// Payments in one request.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=BATCH_EVENTS_MAX as u64))]
@@ -229,7 +226,7 @@ async fn drive(
 ) -> anyhow::Result<(Stats, Arc<Pace>)> {
     let failures = Arc::new(AtomicU64::new(0));
     let (ticks, told) = mpsc::channel(TICKS_WAITING_MAX);
-    let pace = Arc::new(Pace::begin(args.duration, args.requests, args.rate, args.batch));
+    let pace = Arc::new(Pace::begin(args.duration, args.requests));
     let mut drivers = JoinSet::new();
     for (index, client) in clients.iter().enumerate() {
         // The in-flight places are dealt out evenly; the first ones get what is left over.
@@ -253,15 +250,10 @@ async fn drive(
         drivers.spawn(driver.run());
     }
     drop(ticks);
-    let keeper = Arc::clone(&pace);
-    let keeper = std::thread::Builder::new().name("pace".to_owned()).spawn(move || keeper.keep_time());
-    let keeper = keeper.context("starting the pacing thread")?;
     live::watch(told, failures, progress).await;
     let mut stats = Stats::new(1);
     while let Some(driver) = drivers.join_next().await {
         stats.add(driver.context("a driver ended early")?);
     }
-    // It ends within its longest sleep of the pace's end.
-    keeper.join().map_err(|_| anyhow::anyhow!("the pacing thread ended early"))?;
     Ok((stats, pace))
 }

@@ -14,10 +14,7 @@ use super::prove::{Audit, Proof};
 use super::stats::Stats;
 use crate::exit;
 
-/// Clock ticks a second in /proc: fixed for programs on Linux (USER_HZ), whatever the kernel's own rate.
-const TICKS_PER_SECOND: f64 = 100.0;
-
-/// Latencies from the planned instant to the answer, ms.
+/// Latencies from when a request left to its answer, ms.
 #[derive(Debug, Serialize)]
 struct Latency {
     p50: f64,
@@ -34,16 +31,6 @@ impl From<&Histogram<u64>> for Latency {
     }
 }
 
-/// What an open loop was to send and what it did.
-#[derive(Debug, Serialize)]
-struct Planned {
-    transfers_per_second: u64,
-    requests: u64,
-    sent: u64,
-    /// Measured requests that left more than 1 ms late, because all in-flight places were taken.
-    late: u64,
-}
-
 /// The report.
 #[derive(Debug, Serialize)]
 pub(crate) struct PeakReport {
@@ -55,7 +42,6 @@ pub(crate) struct PeakReport {
     done_per_second: f64,
     requests_per_second: f64,
     latency_ms: Latency,
-    planned: Option<Planned>,
     /// Of the whole run, the warm-up included: answers by status.
     pub(crate) results: BTreeMap<&'static str, u64>,
     pub(crate) requests: u64,
@@ -119,12 +105,6 @@ impl PeakReport {
             done_per_second: stats.measured_done as f64 / seconds,
             requests_per_second: stats.measured_requests as f64 / seconds,
             latency_ms: Latency::from(&stats.latency),
-            planned: args.rate.zip(pace.planned()).map(|(transfers_per_second, requests)| Planned {
-                transfers_per_second,
-                requests,
-                sent: pace.sent(),
-                late: stats.late,
-            }),
             results: results(stats),
             requests: stats.requests,
             acknowledged: stats.acknowledged,
@@ -179,9 +159,6 @@ impl PeakReport {
         let l = &self.latency_ms;
         let (p50, p90, p99, p99_9, max) = (l.p50, l.p90, l.p99, l.p99_9, l.max);
         writeln!(out, "latency      p50 {p50:.2}  p90 {p90:.2}  p99 {p99:.2}  p99.9 {p99_9:.2}  max {max:.2} ms")?;
-        if let Some(Planned { transfers_per_second: rate, requests, sent, late }) = self.planned {
-            writeln!(out, "plan         {rate} transfers/s: {sent} of {requests} requests left, {late} of them late")?;
-        }
         for (status, count) in &self.results {
             writeln!(out, "result       {status}: {count}")?;
         }
@@ -218,10 +195,9 @@ fn results(stats: &Stats) -> BTreeMap<&'static str, u64> {
 }
 
 fn settings(args: &PeakArgs) -> String {
-    let pace = args.rate.map_or("closed loop".to_owned(), |rate| format!("open loop at {rate}/s"));
     let how = if args.stream { "streams" } else { "calls" };
     format!(
-        "{pace}, {} in flight on {} connections as {how}, batches of {}, {:?} ids, {} accounts, hot share {}, seed {}, ledger {}",
+        "closed loop, {} in flight on {} connections as {how}, batches of {}, {:?} ids, {} accounts, hot share {}, seed {}, ledger {}",
         args.in_flight, args.connections, args.batch, args.ids, args.accounts, args.hot, args.seed, args.ledger
     )
 }
@@ -233,14 +209,4 @@ fn verdict(wrong: &[String], undecided: &[String], stopped: Option<&str>) -> Str
         ([], _, _) => "NOT PROVEN: see above".to_owned(),
         _ => "MONEY IS WRONG: see above".to_owned(),
     }
-}
-
-/// The CPU time of this process so far, user and system, s; none where there is no /proc.
-pub(crate) fn cpu_seconds() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name and may hold anything, blanks and brackets included; utime and stime are the
-    // fields 14 and 15.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-    let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some((user + system) / TICKS_PER_SECOND)
 }

@@ -91,11 +91,9 @@ impl Sample {
 /// A request that was sent, as the books see it.
 #[derive(Debug)]
 pub(crate) struct Sent {
-    /// The instant from which its latency counts.
-    pub(crate) planned: Instant,
-    /// When it left for the first time.
+    /// When it left for the first time: its latency counts from here.
     pub(crate) left: Instant,
-    /// Whether it counts in the measurement: planned after the warm-up.
+    /// Whether it counts in the measurement: it left after the warm-up.
     pub(crate) measured: bool,
     /// Payments between two shards in it.
     pub(crate) cross: u64,
@@ -117,8 +115,6 @@ pub(crate) struct Stats {
     pub(crate) measured_done: u64,
     /// When the last measured answer came.
     pub(crate) measured_until: Option<Instant>,
-    /// Measured requests that left more than a millisecond after their planned instant.
-    pub(crate) late: u64,
     /// Attempts with an unknown outcome, and attempts that the router was too busy for.
     pub(crate) unknown: u64,
     pub(crate) busy: u64,
@@ -146,7 +142,6 @@ impl Stats {
             measured_answers: 0,
             measured_done: 0,
             measured_until: None,
-            late: 0,
             unknown: 0,
             busy: 0,
             sent: 0,
@@ -183,7 +178,6 @@ impl Stats {
             self.measured_done += done;
             self.measured_until = self.measured_until.max(Some(at));
             self.latency.saturating_record(latency_us(sent, at));
-            self.late += u64::from(sent.left.saturating_duration_since(sent.planned).as_micros() > 1_000);
         }
         done
     }
@@ -211,7 +205,6 @@ impl Stats {
         self.measured_answers += other.measured_answers;
         self.measured_done += other.measured_done;
         self.measured_until = self.measured_until.max(other.measured_until);
-        self.late += other.late;
         self.unknown += other.unknown;
         self.busy += other.busy;
         self.sent += other.sent;
@@ -224,9 +217,9 @@ impl Stats {
     }
 }
 
-/// From the planned instant to the answer, µs.
+/// From when it left to the answer, µs.
 pub(crate) fn latency_us(sent: &Sent, at: Instant) -> u64 {
-    u64::try_from(at.saturating_duration_since(sent.planned).as_micros()).unwrap_or(u64::MAX)
+    u64::try_from(at.saturating_duration_since(sent.left).as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -262,7 +255,6 @@ mod tests {
         let transfer = |amount| v1::Transfer { amount: crest_proto::border::number_to(amount), ..Default::default() };
         let begun = Instant::now();
         let sent = Sent {
-            planned: begun,
             left: begun,
             measured: true,
             cross: 1,

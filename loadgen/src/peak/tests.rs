@@ -56,13 +56,6 @@ async fn streams_carry_the_same_requests() {
 }
 
 #[tokio::test]
-async fn an_open_loop_sends_what_was_planned() {
-    let (_fake, url) = Fake::serve().await;
-    let report = rehearse_quietly(&PeakArgs { rate: Some(100_000), ..args(&url) }).await;
-    assert_eq!((report.acknowledged, report.exit_code()), (1_000, exit::PASSED), "{report:?}");
-}
-
-#[tokio::test]
 async fn lost_answers_and_a_busy_router_are_settled_with_the_same_ids() {
     for stream in [false, true] {
         let (fake, url) = Fake::serve().await;

@@ -4,8 +4,8 @@
 //! and at the end the file is read once more in another way (`sums`) and compared with what the ledger says (`report`).
 
 mod ids;
-mod rows;
-mod source;
+pub(crate) mod rows;
+pub(crate) mod source;
 mod reading;
 mod accounts;
 mod sending;

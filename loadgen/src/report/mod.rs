@@ -1,14 +1,13 @@
 //! The report: one HTML file that a board can read and an engineer can trust, from a [`RunRecord`] alone. It needs no
 //! network, no other file and no script; a script only makes the values under the pointer easier to read.
 //!
-//! Reading order: `figures` (numbers as text), `markup` (well-formed and escaped), `summary` and `recovery` (what is worked
-//! out from a record), `chart` (SVG), `page` (the page of a run), `read` (records from files), `compare` (two runs side by
+//! Reading order: `figures` (numbers as text), `markup` (well-formed and escaped), `summary` (what is worked out from
+//! a record), `chart` (SVG), `page` (the page of a run), `read` (records from files), `compare` (two runs side by
 //! side), `command` (the two subcommands).
 
 mod figures;
 mod markup;
 mod summary;
-mod recovery;
 mod chart;
 mod page;
 mod read;

@@ -41,7 +41,7 @@ impl Summary {
             best: best.map(|s| Peak { second: s.at, planned: s.planned, done_in_time: s.done_in_time }),
             goodput: share(measured.done_in_time, wanted),
             errors: share(failed, measured.planned),
-            cross_shard: record.totals.cross_shard.and_then(|cross| share(cross, record.totals.done)),
+            cross_shard: record.totals.cross_shard.and_then(|cross| share(cross, transfers_done(record))),
             goodput_rate: (seconds > 0.0).then(|| measured.done_in_time as f64 / seconds),
         }
     }
@@ -93,4 +93,9 @@ fn plus(a: Totals, b: &Totals) -> Totals {
         retries: a.retries.saturating_add(b.retries),
         cross_shard,
     }
+}
+/// What was done, without reads: those are of no shard.
+fn transfers_done(record: &RunRecord) -> u64 {
+    let reads = record.kinds.get("read").map_or(0, |read| read.done);
+    record.totals.done.saturating_sub(reads)
 }

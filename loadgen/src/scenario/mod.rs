@@ -161,7 +161,7 @@ pub struct Requests {
     /// How long after its planned instant an answer is still good. A first attempt that takes longer counts as unknown and
     /// is sent again. 1 ms to 1 h; 2 s by default.
     pub deadline: Duration,
-    /// For how long after its planned instant a request without a known outcome, or that the router was too busy for, is
+    /// For how long after its first attempt a request without a known outcome, or that the router was too busy for, is
     /// sent again with the same ids. 0: never.
     /// At most 1 h; 30 s by default.
     pub retry_for: Duration,
@@ -258,7 +258,7 @@ pub struct PassMarks {
     pub goodput: Option<Share>,
     /// Unknown, not sent, or refused otherwise than planned, as a share of what was planned, at most.
     pub errors: Option<Share>,
-    /// After the last event that breaks something, payments of all shards go on within this time.
+    /// After the worst event (a load: after its end), payments of all shards go on as before within this time.
     pub recovery: Option<Duration>,
 }
 

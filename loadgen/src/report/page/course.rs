@@ -2,10 +2,10 @@
 
 use super::super::figures::{self, count, instant, measured};
 use super::super::markup::Markup;
-use super::super::recovery::{self, BLAME_SECONDS, CALM_SECONDS, GOOD_SHARE, Recovery};
 use super::super::summary::length;
 use super::parts::{Cell, Sign, section, table};
 use crate::record::{EventRecord, KindRecord, Percentiles, PhaseRecord, RunRecord};
+use crate::recovery::{self, BLAME_SECONDS, CALM_SECONDS, GOOD_SHARE, Recovery};
 
 /// The sections.
 pub(super) fn course(m: &mut Markup, record: &RunRecord) {

@@ -52,6 +52,7 @@ pub(super) fn events(stretch: f64) -> Vec<EventRecord> {
         label: label.to_owned(),
         text: text.to_owned(),
         done: happened.is_some(),
+        load: label.contains("load"),
     };
     let (kill, double) = (KILL as f64, DOUBLE.0 as f64);
     vec![

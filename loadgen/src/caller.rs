@@ -115,6 +115,8 @@ impl Carrier {
             let full = self.waiting.len() >= STREAM_REQUESTS_MAX;
             tokio::select! {
                 call = calls.recv(), if open && !full => match call {
+                    // Whoever no longer waits has sent it again, or given it up.
+                    Some(call) if call.answer.is_closed() => {}
                     Some(call) => self.send(call),
                     // Half-closing tells the server that the last request was sent.
                     None => (open, self.out) = (false, None),

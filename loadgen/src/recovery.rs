@@ -1,6 +1,5 @@
 //! How long customers felt an event: from the timeline, to the second.
 
-use super::chart::frame::event_at;
 use crate::record::{EventRecord, Second};
 
 /// A second is good when at least this share of what was planned for it was answered as it should be: done within the
@@ -26,8 +25,12 @@ pub(crate) enum Recovery {
 
 /// What `event` did.
 pub(crate) fn of(event: &EventRecord, timeline: &[Second]) -> Recovery {
-    let at = event_at(event);
-    if !event.done || !at.is_finite() || at < 0.0 {
+    of_instant(event.happened.unwrap_or(event.planned), event.done, timeline)
+}
+
+/// The same for what happened at `at`, s.
+pub(crate) fn of_instant(at: f64, done: bool, timeline: &[Second]) -> Recovery {
+    if !done || !at.is_finite() || at < 0.0 {
         return Recovery::NotSeen;
     }
     // Seconds for which nothing was planned say nothing: what follows the plan is only the last answers.
@@ -72,6 +75,7 @@ mod tests {
                 label: String::new(),
                 text: String::new(),
                 done: true,
+                load: false,
             };
             assert_eq!(of(&event, &timeline), expected, "{seconds} at {at}");
         };
