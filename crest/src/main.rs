@@ -28,7 +28,7 @@ enum Command {
     Dev(serve::dev::Args),
     Node(serve::node::Args),
     Router(serve::router::Args),
-    /// The load generator.
+    /// Rehearse a peak day, replay real payments, measure how much it can do.
     #[command(subcommand)]
     Load(crest_loadgen::LoadCommand),
     #[command(flatten)]

@@ -15,9 +15,48 @@ use crate::scenario::command::ScenarioCommand;
 /// Where a router is expected when nobody says otherwise.
 pub const DEFAULT_ROUTER: &str = "http://127.0.0.1:7000";
 
-/// Replay a file of payments, or rehearse a peak day; either proves afterwards where the money is.
+/// Rehearse a peak day, replay a file of payments, or measure how much a cluster can do; each proves afterwards where the money is.
 #[derive(Debug, Subcommand)]
 pub enum LoadCommand {
+    /// Rehearse a peak day by a scenario: send at planned instants, break things, measure, prove every transfer, report.
+    ///
+    /// It is an open loop: requests leave at their planned instants whatever the answers do, and latency
+    /// counts from the planned instant. What is planned follows from the scenario and --seed alone; only the
+    /// ids of the transfers are new in every run.
+    ///
+    /// Afterwards every transfer is looked at: each acknowledged one has to be in the ledger once and as
+    /// it was sent, none that was refused may be, unknown outcomes are settled by sending them again with the
+    /// same ids, and all balances have to be those before plus what was acknowledged. Hence nobody else may
+    /// use this ledger number during the run.
+    ///
+    /// Ctrl-C ends the sending, and the proof follows; a second one gives up.
+    ///
+    /// Exit codes: 0 passed; 1 money is wrong; 2 usage; 3 could not run, or not be proven; 5 the money is
+    /// right and a pass mark was missed; 6 invalid: the generator itself was the bottleneck.
+    #[command(verbatim_doc_comment)]
+    Run(RunArgs),
+    /// List the scenarios that can be rehearsed, show one to write your own from it, check a file.
+    #[command(subcommand)]
+    Scenario(ScenarioCommand),
+    /// Make the page of a rehearsal again, from the JSON that it left.
+    ///
+    /// The page is one HTML file that needs nothing else: no network, no other file, no script.
+    ///
+    /// Exit codes: 0 written; 2 usage; 3 a file could not be read, is no record of a rehearsal, or could
+    /// not be written.
+    #[command(verbatim_doc_comment)]
+    Report(ReportArgs),
+    /// Compare two rehearsals, from the JSON that they left.
+    ///
+    /// Says what was different about them, every figure of both, and which is better; and warns when
+    /// they can't be compared as they are: another scenario, scale, cluster or way of sending.
+    ///
+    /// Exit codes: 0 compared, whichever is better; 2 usage; 3 a file could not be read, is no record of
+    /// a rehearsal, or could not be written.
+    #[command(verbatim_doc_comment)]
+    Compare(CompareArgs),
+    /// Send from this machine what a rehearsal on another one directs: crest load run … --agent HOST:PORT.
+    Agent(AgentArgs),
     /// Pay what a CSV file of payments says, then compare every balance with the file's own sums.
     ///
     /// The file is CSV, plain or gzipped, with the columns id, date, debit_account, credit_account,
@@ -66,45 +105,6 @@ pub enum LoadCommand {
     /// it.
     #[command(verbatim_doc_comment)]
     Peak(PeakArgs),
-    /// Rehearse a peak day by a scenario: send at planned instants, break things, measure, prove every transfer, report.
-    ///
-    /// It is an open loop: requests leave at their planned instants whatever the answers do, and latency
-    /// counts from the planned instant. What is planned follows from the scenario and --seed alone; only the
-    /// ids of the transfers are new in every run.
-    ///
-    /// Afterwards every transfer is looked at: each acknowledged one has to be in the ledger once and as
-    /// it was sent, none that was refused may be, unknown outcomes are settled by sending them again with the
-    /// same ids, and all balances have to be those before plus what was acknowledged. Hence nobody else may
-    /// use this ledger number during the run.
-    ///
-    /// Ctrl-C ends the sending, and the proof follows; a second one gives up.
-    ///
-    /// Exit codes: 0 passed; 1 money is wrong; 2 usage; 3 could not run, or not be proven; 5 the money is
-    /// right and a pass mark was missed; 6 invalid: the generator itself was the bottleneck.
-    #[command(verbatim_doc_comment)]
-    Run(RunArgs),
-    /// Send from this machine what a rehearsal on another one directs: crest load run … --agent HOST:PORT.
-    Agent(AgentArgs),
-    /// List the scenarios that can be rehearsed, show one to write your own from it, check a file.
-    #[command(subcommand)]
-    Scenario(ScenarioCommand),
-    /// Make the page of a rehearsal again, from the JSON that it left.
-    ///
-    /// The page is one HTML file that needs nothing else: no network, no other file, no script.
-    ///
-    /// Exit codes: 0 written; 2 usage; 3 a file could not be read, is no record of a rehearsal, or could
-    /// not be written.
-    #[command(verbatim_doc_comment)]
-    Report(ReportArgs),
-    /// Compare two rehearsals, from the JSON that they left.
-    ///
-    /// Says what was different about them, every figure of both, and which is better; and warns when
-    /// they can't be compared as they are: another scenario, scale, cluster or way of sending.
-    ///
-    /// Exit codes: 0 compared, whichever is better; 2 usage; 3 a file could not be read, is no record of
-    /// a rehearsal, or could not be written.
-    #[command(verbatim_doc_comment)]
-    Compare(CompareArgs),
 }
 
 /// How to reach the ledger, and how patiently.

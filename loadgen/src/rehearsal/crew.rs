@@ -10,7 +10,7 @@ use super::args::RunArgs;
 use super::driver::LaneEnd;
 use super::lanes::Running;
 use super::sample::Told;
-use super::setup::{Cluster, Course, Script, Wish};
+use super::setup::{Cluster, Prepared, Script, Wish};
 
 /// Whoever sends.
 pub(crate) enum Crew {
@@ -39,7 +39,7 @@ impl Crew {
         args: &RunArgs,
         script: &Script,
         cluster: &Cluster,
-        course: &Arc<Course>,
+        course: &Arc<Prepared>,
         told: mpsc::Sender<Told>,
     ) -> anyhow::Result<Self> {
         if !args.agent.is_empty() {

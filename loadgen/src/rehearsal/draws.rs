@@ -13,7 +13,7 @@ impl Plan {
     /// Draws a request by `mix`.
     pub(super) fn draw(&self, mix: &Mix, rng: &mut SplitMix64, legs: &mut Vec<Leg>) -> Content {
         let writes = mix.payment + mix.authorise + mix.chain;
-        if mix.read > 0.0 && rng.fraction() * weights(mix) >= writes {
+        if mix.read > 0.0 && rng.fraction() * mix.weights() >= writes {
             return self.draw_read(rng);
         }
         let again = mix.duplicates > 0.0 && rng.fraction() < mix.duplicates;
@@ -88,9 +88,4 @@ impl Plan {
 /// A transfer that nothing follows.
 pub(super) fn leg(kind: Kind, debit: u32, credit: u32, amount: u64) -> Leg {
     Leg { kind, debit, credit, amount, linked: false, penniless: false, follow: Follow::Nothing }
-}
-
-/// All weights together.
-pub(super) fn weights(mix: &Mix) -> f64 {
-    mix.payment + mix.authorise + mix.chain + mix.read
 }

@@ -51,7 +51,7 @@ use ids::RunId;
 use interrupts::Interrupts;
 pub use local::ENDS_WITH_PARENT;
 use play::play;
-use setup::{Cluster, Course, Script, Wish};
+use setup::{Cluster, Prepared, Script, Wish};
 use summary::{print, thousands};
 
 use crate::exit;
@@ -149,7 +149,7 @@ fn leave(args: &RunArgs, record: &RunRecord, folder: &Path) -> Verdict {
 /// Everything that a run needs.
 struct Stage {
     cluster: Cluster,
-    course: Arc<Course>,
+    course: Arc<Prepared>,
     /// The balances before it, and the instant that they are of.
     before: Vec<Balances>,
     since: u64,

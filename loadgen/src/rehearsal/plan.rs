@@ -9,7 +9,7 @@ use crest_ledger::limits::BATCH_EVENTS_MAX;
 use crest_proto::border::{id_to, number_to, transfer_to};
 use crest_proto::v1;
 
-use super::draws::{leg, weights};
+use super::draws::leg;
 use super::ids::{Place, RunId, Step};
 use super::population::Population;
 use crate::random::SplitMix64;
@@ -185,10 +185,10 @@ impl Plan {
     /// Transfers and reads that an operation comes to on average, with what follows it: so many times fewer operations
     /// begin, so that all together come to the planned rate.
     pub(crate) fn transfers_per_operation(&self) -> f64 {
-        let Draws::Mix(mix) = &self.draws else { return 1.0 };
-        let payment = 1.0 + (1.0 - mix.insufficient_funds) * mix.refund.share;
-        let weighted = mix.payment * payment + mix.authorise * 2.0 + mix.chain * f64::from(mix.chain_legs) + mix.read;
-        weighted / weights(mix)
+        match &self.draws {
+            Draws::Mix(mix) => mix.transfers_per_operation(),
+            Draws::Rows(_) => 1.0,
+        }
     }
 
     /// Transfers of the first step in a request, at most.

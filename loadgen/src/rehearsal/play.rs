@@ -11,7 +11,7 @@ use super::driver::LaneEnd;
 use super::events::{self, Happenings};
 use super::interrupts::Interrupts;
 use super::sample::Told;
-use super::setup::{Cluster, Course, Script};
+use super::setup::{Cluster, Prepared, Script};
 use super::show::Show;
 use super::tally::Tally;
 use super::watch::Looks;
@@ -48,7 +48,7 @@ pub(crate) async fn play(
     args: &RunArgs,
     script: &Script,
     cluster: &Cluster,
-    course: &Arc<Course>,
+    course: &Arc<Prepared>,
     interrupts: &Interrupts,
 ) -> anyhow::Result<Played> {
     let scenario = &script.scenario;

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use super::args::RunArgs;
 use super::ids::RunId;
 use super::play::Played;
-use super::setup::{Cluster, Course, Script};
+use super::setup::{Cluster, Prepared, Script};
 use super::tally::{self, LaneTally};
 use super::verdict;
 use crate::record::{AgentRecord, AuditRecord, GeneratorRecord, RECORD_FORMAT, RunRecord, ScenarioRecord};
@@ -17,7 +17,7 @@ pub(crate) fn record(
     args: &RunArgs,
     script: &Script,
     cluster: &Cluster,
-    course: &Course,
+    course: &Prepared,
     played: &Played,
     audit: anyhow::Result<AuditRecord>,
     run: RunId,

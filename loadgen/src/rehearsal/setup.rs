@@ -228,8 +228,8 @@ fn map_of(status: &v1::StatusResponse) -> anyhow::Result<SlotMap> {
     Ok(SlotMap::from_ranges(status.epoch, &shards, &ranges)?)
 }
 
-/// The plan and its lanes.
-pub(crate) struct Course {
+/// Everything that whoever sends has to know: the plan, its lanes, and how to send.
+pub(crate) struct Prepared {
     pub(crate) plan: Arc<Plan>,
     pub(crate) lanes: Lanes,
     pub(crate) sending: Sending,
@@ -246,7 +246,7 @@ pub(crate) fn course(
     routers: &[String],
     run: RunId,
     agents: u32,
-) -> anyhow::Result<Course> {
+) -> anyhow::Result<Prepared> {
     let scenario = &script.scenario;
     let plan = match (&scenario.source, &script.payments) {
         (Source::Mix(mix), _) => {
@@ -287,5 +287,5 @@ pub(crate) fn course(
         deadline: requests.deadline,
         retry_for: requests.retry_for,
     };
-    Ok(Course { plan: Arc::new(plan), lanes, sending })
+    Ok(Prepared { plan: Arc::new(plan), lanes, sending })
 }

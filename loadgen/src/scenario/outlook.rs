@@ -110,13 +110,13 @@ impl Outlook {
 
 impl Mix {
     /// The sum of the weights.
-    fn weights(&self) -> f64 {
+    pub(crate) fn weights(&self) -> f64 {
         self.payment + self.authorise + self.chain + self.read
     }
 
     /// Transfers and reads that what begins comes to on average, with all that follows it. The rate counts these, so that
     /// many times fewer operations begin.
-    fn transfers_per_operation(&self) -> f64 {
+    pub(crate) fn transfers_per_operation(&self) -> f64 {
         let payment = self.payment * (1.0 + (1.0 - self.insufficient_funds) * self.refund.share);
         (payment + self.authorise * 2.0 + self.chain * f64::from(self.chain_legs) + self.read) / self.weights()
     }

@@ -20,7 +20,7 @@ use crate::connect::connect_to;
 use crate::rehearsal::books::Books;
 use crate::rehearsal::driver::LaneEnd;
 use crate::rehearsal::sample::Told;
-use crate::rehearsal::setup::{Course, Wish};
+use crate::rehearsal::setup::{Prepared, Wish};
 
 /// Agents of a run, at most.
 pub(crate) const AGENTS_MAX: u32 = 64;
@@ -57,7 +57,7 @@ impl Remote {
         scenario: &str,
         wish: &Wish,
         map: &SlotMap,
-        course: &Arc<Course>,
+        course: &Arc<Prepared>,
         told: &mpsc::Sender<Told>,
     ) -> anyhow::Result<Self> {
         let mut agents = Vec::new();
@@ -119,7 +119,7 @@ impl One {
     async fn prepare(
         name: &str,
         prepare: load::Prepare,
-        course: &Arc<Course>,
+        course: &Arc<Prepared>,
         told: &mpsc::Sender<Told>,
     ) -> anyhow::Result<Self> {
         let channel =
@@ -139,7 +139,7 @@ impl One {
 }
 
 struct Listener {
-    course: Arc<Course>,
+    course: Arc<Prepared>,
     told: mpsc::Sender<Told>,
     /// Of the lane that is being received.
     books: Vec<u8>,

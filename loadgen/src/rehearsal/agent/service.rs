@@ -25,7 +25,7 @@ use crate::exit;
 use crate::rehearsal::ids::RunId;
 use crate::rehearsal::lanes::Running;
 use crate::rehearsal::sample::Told;
-use crate::rehearsal::setup::{Course, Script, Wish, course};
+use crate::rehearsal::setup::{Prepared, Script, Wish, course};
 
 /// Messages of lanes, and messages to whoever directs, that may wait.
 const WAITING_MAX: usize = 1_024;
@@ -162,7 +162,7 @@ impl Director {
 }
 
 /// The agent's own share of the run, and its number.
-fn prepared(prepare: &load::Prepare) -> anyhow::Result<(Course, u32)> {
+fn prepared(prepare: &load::Prepare) -> anyhow::Result<(Prepared, u32)> {
     let version = env!("CARGO_PKG_VERSION");
     if prepare.version != version {
         bail!("this agent is version {version}, and whoever directs {}: run the same binary", prepare.version);

@@ -38,7 +38,7 @@ struct Measured {
 
 /// What the lanes of a scenario did.
 struct Sent {
-    course: Arc<Course>,
+    course: Arc<Prepared>,
     begin: Instant,
     /// By lane, and in the order of the plan.
     all: Vec<Measured>,
@@ -83,7 +83,7 @@ fn steady(rate: u32, length: &str) -> String {
 }
 
 /// The course of `scenario` to the server at `url`, whose accounts are opened.
-async fn prepared(scenario: &str, url: &str, seed: u64) -> (Arc<Course>, Script) {
+async fn prepared(scenario: &str, url: &str, seed: u64) -> (Arc<Prepared>, Script) {
     let wish = Wish { batch: None, in_flight: None, scale: 1.0, seed, ledger: LEDGER };
     let script = Script::directed(scenario.to_owned(), &wish).unwrap();
     let map = SlotMap::even(&[0, 1, 2, 3]).unwrap();
@@ -111,7 +111,7 @@ async fn send(scenario: &str, seed: u64, faults: impl FnOnce(Instant) -> Faults)
 /// Takes what the lanes tell, and joins it with what the server knows. Each planned request is told exactly once.
 async fn collect(
     fake: &Fake,
-    course: Arc<Course>,
+    course: Arc<Prepared>,
     script: &Script,
     begin: Instant,
     mut hear: mpsc::Receiver<Told>,
