@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use crest_proto::MESSAGE_BYTES_MAX;
 use crest_proto::load;
 use crest_proto::load::agent_client::AgentClient;
@@ -78,7 +78,7 @@ impl Remote {
                 agent,
             };
             let one = One::prepare(name, prepare, course, told);
-            let one = tokio::time::timeout(READY, one).await.map_err(|_| anyhow::anyhow!("it is not ready"));
+            let one = tokio::time::timeout(READY, one).await.map_err(|_| anyhow!("it is not ready"));
             agents.push(one.and_then(|one| one).with_context(|| format!("agent {name}"))?);
         }
         Ok(Self { agents })
@@ -148,7 +148,8 @@ struct Listener {
 
 impl Listener {
     async fn listen(mut self, mut events: Streaming<load::RunResponse>) -> anyhow::Result<Ended> {
-        while let Some(message) = events.message().await? {
+        // Of a broken connection, the words are enough: its inner causes say nothing to whoever reads this.
+        while let Some(message) = events.message().await.map_err(|status| anyhow!("{}", status.message()))? {
             match message.event {
                 Some(Event::Samples(message)) => {
                     let samples = message.samples.into_iter().map(sample_from).collect::<anyhow::Result<_>>()?;
