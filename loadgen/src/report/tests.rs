@@ -220,13 +220,19 @@ fn one_phase_alone_is_a_plain_chart() {
     assert!(!texts(document.root_element()).contains("What was done to it?"));
 }
 
+/// To look at them: `CREST_REPORT_SAMPLES=folder cargo test -p crest-loadgen every_verdict_has_a_sound_page` leaves the pages
+/// and their records in the folder.
 #[test]
-#[ignore = "writes pages to look at: CREST_REPORT_SAMPLES=folder cargo test -p crest-loadgen pages_to_look_at -- --ignored"]
-fn pages_to_look_at() {
-    let folder = std::env::var_os("CREST_REPORT_SAMPLES").map(std::path::PathBuf::from).unwrap();
-    let write = |name: &str, page: &str| {
-        parse(page);
-        std::fs::write(folder.join(format!("{name}.html")), page).unwrap();
+fn every_verdict_has_a_sound_page() {
+    let folder = std::env::var_os("CREST_REPORT_SAMPLES").map(std::path::PathBuf::from);
+    let keep = |name: String, bytes: &[u8]| {
+        if let Some(folder) = &folder {
+            std::fs::write(folder.join(name), bytes).unwrap();
+        }
+    };
+    let check = |name: &str, page: &str| {
+        check_sound(&parse(page));
+        keep(format!("{name}.html"), page.as_bytes());
     };
     let all = [
         ("sample", sample::record(1, 1.0)),
@@ -237,9 +243,9 @@ fn pages_to_look_at() {
         ("long", sample::record(556, 1.0)),
     ];
     for (name, record) in &all {
-        write(name, &html(record));
-        std::fs::write(folder.join(format!("{name}.json")), serde_json::to_vec_pretty(record).unwrap()).unwrap();
+        check(name, &html(record));
+        keep(format!("{name}.json"), &serde_json::to_vec_pretty(record).unwrap());
     }
     let (a, b) = (&all[0].1, &all[1].1);
-    write("compare", &Comparison::new(("sample.json", a), ("slow.json", b)).html(a, b));
+    check("compare", &Comparison::new(("sample.json", a), ("slow.json", b)).html(a, b));
 }

@@ -9,6 +9,9 @@ use crest_ledger::TransferFlags;
 use super::*;
 use crate::fake::faults::{Fate, Faults, Seen};
 
+/// Between two looks at the fake. Whoever looks is bounded by the run that it looks at.
+const LOOK: Duration = Duration::from_millis(10);
+
 const NEVER_AGAIN: &str = "deadline = \"60s\"\nretry_for = \"0s\"";
 
 /// The first attempts of requests that had this fate, of the run itself.
@@ -82,7 +85,7 @@ async fn somebody_elses_transfers_leave_it_undecided_and_not_wrong() {
         let fake = fake.clone();
         async move {
             while fake.state().seen.len() < 50 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                tokio::time::sleep(LOOK).await;
             }
             // One that has no limit, so that the transfer is made whoever it is.
             let mut state = fake.state();
@@ -148,7 +151,14 @@ async fn what_takes_longer_than_the_deadline_is_done_but_no_goodput() {
 async fn a_run_that_is_stopped_by_hand_is_proven_all_the_same() {
     let (fake, url) = Fake::serve().await;
     let long = EVERYTHING.replace("1200ms", "600s");
-    let record = play_until(&long, &url, &[], tokio::time::sleep(Duration::from_millis(1_500))).await.unwrap();
+    // Stopped once captures have come, and newer authorisations wait for theirs.
+    let captured = async {
+        let is_capture = |t: &Transfer| t.flags.any(TransferFlags::POST_PENDING);
+        while fake.state().transfers.values().filter(|t| is_capture(t)).count() < 10 {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let record = play_until(&long, &url, &[], captured).await.unwrap();
     assert_proven(&record);
     assert_eq!(
         (record.verdict, record.reasons.as_slice()),
