@@ -14,11 +14,11 @@ use crest_proto::v1;
 use crest_topology::SlotMap;
 use damage::{CASES, Case, Fixture, Opened, PATIENCE, SHARDS, flip_a_byte};
 use payments::{Bank, Client, Load};
-use processes::{ClusterFiles, Ended, Server, folder, free_addresses, run};
+use processes::{ClusterFiles, Ended, Server, command, folder, free_addresses, run};
 use serde_json::Value;
 
-/// How long a shard is held still: longer than what passes before an audit says where it is, and short of a timeout.
-const PAUSE: Duration = Duration::from_millis(3_500);
+/// Between two looks at what a command says.
+const LOOK: Duration = Duration::from_millis(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_changed_by_hand_is_found_and_named() {
@@ -112,14 +112,17 @@ async fn audits_hold_while_payments_flow() {
     }
     // It waits for a shard that is held still, and says so meanwhile.
     nodes[1].pause();
-    let waiting = audit_beside(&router);
-    let resumed = async {
-        tokio::time::sleep(PAUSE).await;
-        nodes[1].resume();
-    };
-    let (waited, ()) = tokio::join!(waiting, resumed);
-    assert_eq!(waited.code, Some(0), "{waited:?}");
-    assert!(waited.stderr.contains("waiting for 3 shards"), "it shows how far it is: {waited:?}");
+    let mut command = command();
+    command.args(["audit", "--json", "--router", &format!("http://{}", router.address)]);
+    let mut waiting = Server::launch_as(command);
+    let begun = Instant::now();
+    while !waiting.log().contains("waiting for 3 shards") {
+        assert!(begun.elapsed() < PATIENCE, "it does not show how far it is: {}", waiting.log());
+        assert!(waiting.has_ended().is_none(), "it did not wait: {}", waiting.log());
+        tokio::time::sleep(LOOK).await;
+    }
+    nodes[1].resume();
+    assert!(waiting.ended().success(), "{}", waiting.log());
     load.answers(300).await;
     load.stop().await;
     router.stop();

@@ -27,6 +27,8 @@ const FUNDS: u128 = 60;
 const OTHERS: usize = 4;
 /// The pause after a request that nobody answered.
 const PAUSE: Duration = Duration::from_millis(10);
+/// How long a request is sent again before the test gives up: longer than any node or router is away.
+const ANSWERED: Duration = Duration::from_secs(60);
 
 /// An operation's beginning or end.
 #[derive(Clone, Copy, Debug)]
@@ -300,7 +302,9 @@ fn account(id: u128, flags: v1::AccountFlags) -> v1::Account {
 
 /// Creates accounts; again, until that is answered.
 async fn create(way: &mut LedgerClient<Channel>, accounts: Vec<v1::Account>) {
+    let begun = Instant::now();
     loop {
+        assert!(begun.elapsed() < ANSWERED, "accounts were not created within {ANSWERED:?}");
         let Ok(answer) = way.create_accounts(v1::CreateAccountsRequest { accounts: accounts.clone() }).await else {
             tokio::time::sleep(PAUSE).await;
             continue;
@@ -313,7 +317,9 @@ async fn create(way: &mut LedgerClient<Channel>, accounts: Vec<v1::Account>) {
 
 /// Makes transfers that nothing can refuse; again, until that is answered.
 async fn pay(way: &mut LedgerClient<Channel>, transfers: Vec<v1::Transfer>) {
+    let begun = Instant::now();
     loop {
+        assert!(begun.elapsed() < ANSWERED, "transfers were not answered within {ANSWERED:?}");
         let request = v1::CreateTransfersRequest { transfers: transfers.clone(), independent: true };
         let Ok(answer) = way.create_transfers(request).await else {
             tokio::time::sleep(PAUSE).await;
