@@ -191,6 +191,21 @@ fn what_can_not_be_done_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn a_report_that_can_not_be_written_is_no_pass_and_leaves_no_half_of_one() {
+    let folder = folder();
+    let file = scenario(folder.path(), 100, 2, "");
+    let out = folder.path().join("out");
+    // A folder is in the record's place.
+    std::fs::create_dir_all(out.join("record.json").join("taken")).expect("folders can be made");
+    let ended = run(&["load", "run", &file, "--local", "1", "--out", text(&out)], PATIENCE);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.contains("the report is not there") && ended.stderr.contains("record.json"), "{ended:?}");
+    let left: Vec<_> =
+        std::fs::read_dir(&out).expect("it is there").map(|e| e.expect("an entry").file_name()).collect();
+    assert_eq!(left, ["record.json"], "nothing but what was there");
+}
+
+#[test]
 fn a_run_that_is_stopped_by_hand_is_proven_nevertheless() {
     let folder = folder();
     let file = scenario(folder.path(), 200, 120, "");

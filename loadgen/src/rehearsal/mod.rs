@@ -137,7 +137,7 @@ fn leave(args: &RunArgs, record: &RunRecord, folder: &Path) -> Verdict {
     match written {
         Ok(()) => eprintln!("report       {}", folder.join("report.html").display()),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: the report is not there: {error:#}");
             if matches!(record.verdict, Verdict::Passed | Verdict::TooSlow) {
                 return Verdict::CouldNotRun;
             }
@@ -211,8 +211,14 @@ fn folder_of(scenario: &str, run: RunId) -> PathBuf {
 
 fn write(record: &RunRecord, folder: &Path) -> anyhow::Result<()> {
     let save = |name: &str, text: &str| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+        // Under another name until it is whole: half a record must not pass for one.
+        let (path, part) = (folder.join(name), folder.join(format!("{name}.part")));
+        let saved = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, &path));
+        if saved.is_err() {
+            // What can't be taken away either is named as a part.
+            let _ = std::fs::remove_file(&part);
+        }
+        saved.with_context(|| format!("writing {}", path.display()))
     };
     save("record.json", &serde_json::to_string(record)?)?;
     save("report.html", &crate::report::html(record))

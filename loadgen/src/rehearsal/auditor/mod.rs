@@ -49,6 +49,8 @@ struct Found {
     /// Reservations that the auditor has released, by their place in the plan, and those of them that were met.
     released: HashSet<Place>,
     released_met: HashSet<Place>,
+    /// Reservations of which nobody knows whether they were released.
+    maybe_released: HashSet<Place>,
 }
 
 impl Auditor<'_> {
@@ -78,7 +80,7 @@ impl Auditor<'_> {
         (self.progress)("comparing what was acknowledged with what is there".to_owned());
         let changes = self.compare(found, record);
         (self.progress)(format!("comparing the balances of {} accounts", self.before.len()));
-        self.compare_balances(&changes, record).await
+        self.compare_balances(&changes, found, record).await
     }
 
     /// Has the ledger audit itself.

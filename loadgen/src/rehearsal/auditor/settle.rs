@@ -137,7 +137,10 @@ impl Auditor<'_> {
             let request = v1::CreateTransfersRequest { transfers, independent: true };
             let done = [v1::CreateTransferStatus::Created, v1::CreateTransferStatus::Exists];
             match self.asking.send(&request, PATIENCE).await {
-                Err(error) => say(&mut record.undecided, || format!("reservations could not be released: {error:#}")),
+                Err(error) => {
+                    found.maybe_released.extend(part.iter().map(|(place, _)| *place));
+                    say(&mut record.undecided, || format!("reservations could not be released: {error:#}"));
+                }
                 Ok(results) => {
                     for ((place, _), result) in part.iter().zip(results) {
                         if done.contains(&result.status()) {
