@@ -20,6 +20,8 @@ fi
 # The Python client's test makes a virtual environment.
 command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
+# The tests of the map's stores start an etcd of their own.
+command -v etcd >/dev/null || missing+=(etcd-server)
 
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
@@ -33,5 +35,24 @@ if [ "$(id -u)" -ne 0 ]; then
   as_root=(sudo)
 fi
 echo "installing from the distribution: ${missing[*]}"
+
+# Debian starts a service when its package is installed, and at every boot. Nobody has asked for an etcd that runs on this
+# machine: one that the tests start is all there is to be. Packages ask policy-rc.d whether they may start something; 101 is no.
+policy=/usr/sbin/policy-rc.d
+with_etcd=no
+if [[ " ${missing[*]} " == *" etcd-server "* ]]; then
+  with_etcd=yes
+  if [ ! -e "$policy" ]; then
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+  fi
+fi
 "${as_root[@]}" apt-get update -qq
 DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+if [ "$with_etcd" = yes ]; then
+  # A policy that was here before may have allowed it; and the next boot must not start it either.
+  "${as_root[@]}" service etcd stop >/dev/null 2>&1 || true
+  "${as_root[@]}" update-rc.d etcd disable >/dev/null 2>&1 || true
+  if [ -d /run/systemd/system ]; then "${as_root[@]}" systemctl disable etcd.service >/dev/null 2>&1 || true; fi
+fi
