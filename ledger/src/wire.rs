@@ -5,6 +5,7 @@
 mod codec;
 pub mod query;
 pub mod audit;
+pub mod backup;
 pub mod in_doubt;
 mod verbs;
 

@@ -1,18 +1,21 @@
 //! The way to a shard on another machine: one long-lived bidirectional gRPC stream, opened again when it breaks.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crest_ledger::txn::ShardId;
 use crest_ledger::wire::{Request, Response};
 use crest_proto::internal::shard_client::ShardClient;
 use crest_proto::internal::{ShardRequest, ShardResponse};
-use tokio::sync::{mpsc, oneshot};
+use crest_topology::{Cluster, NodeId};
+use prost::bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::group::Ways;
 use crate::{Answering, LinkError, ShardLink};
 
 /// Requests that wait for the connection; more are refused.
@@ -33,8 +36,34 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 type Reply = oneshot::Sender<Result<Response, LinkError>>;
 
 struct Outgoing {
-    body: Vec<u8>,
+    body: Bytes,
+    any_replica: bool,
     reply: Reply,
+}
+
+/// A request as bytes. Cheap to clone.
+#[derive(Clone)]
+pub struct Packed {
+    /// The bytes ([`crest_ledger::wire`]).
+    pub body: Bytes,
+    /// Whether it begins something for a rehearsal, which does not take the last places.
+    pub begins_rehearsals: bool,
+    /// Whether it only reads.
+    pub is_query: bool,
+    /// Whether a replica that does not lead may answer.
+    pub any_replica: bool,
+}
+
+impl Packed {
+    /// The request's bytes, and what a link has to know of it.
+    pub fn new(request: &Request) -> Self {
+        Self {
+            body: Bytes::from(request.pack()),
+            begins_rehearsals: request.begins_rehearsals(),
+            is_query: matches!(request, Request::Query(_)),
+            any_replica: false,
+        }
+    }
 }
 
 /// A [`ShardLink`] over gRPC.
@@ -63,16 +92,17 @@ impl GrpcLink {
     }
 }
 
-impl ShardLink for GrpcLink {
-    fn send(&self, request: Request) -> Answering {
+impl GrpcLink {
+    /// As [`ShardLink::send`].
+    pub(crate) fn send_packed(&self, packed: Packed) -> Answering {
         let shard = self.shard;
-        if self.queue.capacity() <= QUEUE_LIVE && request.begins_rehearsals() {
+        if self.queue.capacity() <= QUEUE_LIVE && packed.begins_rehearsals {
             let why =
                 format!("{} requests wait for its connection already, too many for a rehearsal", QUEUE - QUEUE_LIVE);
             return Box::pin(async move { Err(LinkError::Refused { shard, why }) });
         }
         let (reply, answer) = oneshot::channel();
-        let queued = self.queue.try_send(Outgoing { body: request.pack(), reply });
+        let queued = self.queue.try_send(Outgoing { body: packed.body, any_replica: packed.any_replica, reply });
         Box::pin(async move {
             if queued.is_err() {
                 let why = format!("{QUEUE} requests wait for its connection already");
@@ -82,6 +112,48 @@ impl ShardLink for GrpcLink {
                 Err(LinkError::Unknown { shard, why: "the connection ended before the answer".to_owned() })
             })
         })
+    }
+}
+
+/// The ways to a shard's replicas, at the addresses that a map has for their nodes.
+pub(crate) struct GrpcWays {
+    shard: ShardId,
+    map: watch::Receiver<Arc<Cluster>>,
+    replicas: Mutex<BTreeMap<NodeId, Arc<GrpcLink>>>,
+}
+
+impl GrpcWays {
+    pub(crate) fn new(shard: ShardId, map: watch::Receiver<Arc<Cluster>>) -> Self {
+        Self { shard, map, replicas: Mutex::default() }
+    }
+
+    /// The link to the replica on a node; none when the map does not say where that is.
+    fn to(&self, node: NodeId) -> Option<Arc<GrpcLink>> {
+        let map = self.map.borrow().clone();
+        let address = map.address_of_node(node)?;
+        let mut replicas = lock(&self.replicas);
+        if let Some(link) = replicas.get(&node).filter(|link| link.address == address) {
+            return Some(link.clone());
+        }
+        let link = Arc::new(GrpcLink::new(self.shard, address, map.map.epoch()).ok()?);
+        replicas.insert(node, link.clone());
+        Some(link)
+    }
+}
+
+impl Ways for GrpcWays {
+    fn send(&self, node: NodeId, request: Packed) -> Answering {
+        let shard = self.shard;
+        match self.to(node) {
+            Some(link) => link.send_packed(request),
+            None => Box::pin(async move { Err(LinkError::NotLeader { shard, leader: None }) }),
+        }
+    }
+}
+
+impl ShardLink for GrpcLink {
+    fn send(&self, request: Request) -> Answering {
+        self.send_packed(Packed::new(&request))
     }
 
     fn address(&self) -> String {
@@ -96,7 +168,7 @@ struct Connection {
     endpoint: Endpoint,
 }
 
-type Waiting = Arc<std::sync::Mutex<HashMap<u64, Reply>>>;
+type Waiting = Arc<Mutex<HashMap<u64, Reply>>>;
 
 impl Connection {
     async fn run(self, mut requests: mpsc::Receiver<Outgoing>) {
@@ -115,7 +187,7 @@ impl Connection {
             Ok(channel) => limit(ShardClient::new(channel)),
             Err(e) => {
                 let why = describe(&e);
-                let _ = first.reply.send(Err(LinkError::Refused { shard: self.shard, why: why.clone() }));
+                let _ = first.reply.send(Err(LinkError::Unreachable { shard: self.shard, why: why.clone() }));
                 return Err(why);
             }
         };
@@ -163,15 +235,20 @@ impl Connection {
         outgoing: &mpsc::Sender<ShardRequest>,
         waiting: &Waiting,
     ) -> Result<(), String> {
+        if request.reply.is_closed() {
+            // Whoever asked has been told that nobody knows, and has gone elsewhere: it is better not done late.
+            return Ok(());
+        }
         let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
         lock(waiting).insert(correlation, request.reply);
-        let message = ShardRequest { correlation, shard: self.shard, epoch: self.epoch, body: request.body.into() };
+        let Outgoing { body, any_replica, .. } = request;
+        let message = ShardRequest { correlation, shard: self.shard, epoch: self.epoch, body, any_replica };
         outgoing.send(message).await.map_err(|_| "the stream is broken".to_owned())
     }
 
     fn refuse_queued(&self, requests: &mut mpsc::Receiver<Outgoing>, why: &str) {
         while let Ok(request) = requests.try_recv() {
-            let _ = request.reply.send(Err(LinkError::Refused { shard: self.shard, why: why.to_owned() }));
+            let _ = request.reply.send(Err(LinkError::Unreachable { shard: self.shard, why: why.to_owned() }));
         }
     }
 }
@@ -180,14 +257,18 @@ fn limit(client: ShardClient<Channel>) -> ShardClient<Channel> {
     client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
-fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, HashMap<u64, Reply>> {
-    waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn settle(waiting: &Waiting, shard: ShardId, response: ShardResponse) {
     let Some(reply) = lock(waiting).remove(&response.correlation) else { return };
     let result = if response.error_code == tonic::Code::ResourceExhausted as i32 {
         Err(LinkError::Refused { shard, why: response.error })
+    } else if response.error_code == tonic::Code::NotFound as i32 {
+        Err(LinkError::Unreachable { shard, why: response.error })
+    } else if response.error_code == tonic::Code::FailedPrecondition as i32 {
+        Err(LinkError::NotLeader { shard, leader: Some(response.leader).filter(|node| *node != 0) })
     } else if response.error_code != 0 {
         Err(LinkError::Unknown { shard, why: response.error })
     } else {

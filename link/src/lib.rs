@@ -3,6 +3,7 @@
 //! Routers reach shards through this, and shards reach each other. Inside `crest dev` the same trait is a channel.
 
 pub mod grpc;
+pub mod group;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use crest_ledger::txn::ShardId;
 use crest_ledger::wire::{Request, Response};
-use crest_topology::SlotMap;
+use crest_topology::{NodeId, SlotMap};
 
 /// The answer that is on its way.
 pub type Answering = Pin<Box<dyn Future<Output = Result<Response, LinkError>> + Send>>;
@@ -27,6 +28,22 @@ pub enum LinkError {
         shard: ShardId,
         /// What is in the way.
         why: String,
+    },
+    /// It could not be reached: nothing of the request was or will be applied.
+    #[error("shard {shard} can't be reached just now: {why}")]
+    Unreachable {
+        /// Which shard.
+        shard: ShardId,
+        /// What is in the way.
+        why: String,
+    },
+    /// Another replica leads the shard, or none does just now. Nothing of the request was or will be applied.
+    #[error("shard {shard}: {}", leader.map_or("no leader is known just now".to_owned(), |node| format!("node {node} leads it")))]
+    NotLeader {
+        /// Which shard.
+        shard: ShardId,
+        /// The node whose replica leads, as far as is known.
+        leader: Option<NodeId>,
     },
     /// The request may or may not have been applied.
     #[error("no answer from shard {shard}: {why}")]
@@ -43,6 +60,11 @@ pub trait ShardLink: Send + Sync {
     /// Sends a request. It is queued before this returns, so that requests are applied in the order of the calls as long
     /// as the connection lasts. Dropping the future forgets the answer, not the request.
     fn send(&self, request: Request) -> Answering;
+
+    /// As [`ShardLink::send`], for a read of a named instant: a replica that does not lead may answer it.
+    fn send_to_any(&self, request: Request) -> Answering {
+        self.send(request)
+    }
 
     /// Where the shard is, for people.
     fn address(&self) -> String;
@@ -84,15 +106,26 @@ impl Links {
     /// # Panics
     /// When the map has no such shard.
     pub fn send(&self, shard: ShardId, request: Request, patience: Duration) -> Answering {
-        let answering = self.to(shard).send(request);
-        Box::pin(async move {
-            let late = |_| Err(LinkError::Unknown { shard, why: format!("nothing within {patience:?}") });
-            tokio::time::timeout(patience, answering).await.unwrap_or_else(late)
-        })
+        within(shard, self.to(shard).send(request), patience)
+    }
+
+    /// As [`Links::send`], for a read of a named instant: a replica that does not lead may answer it.
+    ///
+    /// # Panics
+    /// When the map has no such shard.
+    pub fn send_to_any(&self, shard: ShardId, request: Request, patience: Duration) -> Answering {
+        within(shard, self.to(shard).send_to_any(request), patience)
     }
 
     /// The way to a shard, for a number that comes from elsewhere.
     pub fn find(&self, shard: ShardId) -> Option<&dyn ShardLink> {
         self.shards.get(&shard).map(|link| &**link)
     }
+}
+
+fn within(shard: ShardId, answering: Answering, patience: Duration) -> Answering {
+    Box::pin(async move {
+        let late = |_| Err(LinkError::Unknown { shard, why: format!("nothing within {patience:?}") });
+        tokio::time::timeout(patience, answering).await.unwrap_or_else(late)
+    })
 }

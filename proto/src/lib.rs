@@ -1,5 +1,5 @@
 //! The language of Crest: the messages and services of `crest/v1/ledger.proto` (public), `crest/internal/v1/shard.proto`
-//! (between routers and nodes) and `crest/load/v1/agent.proto` (between the parts of a rehearsal), and the border at which messages become domain types.
+//! (between routers and nodes), `crest/internal/v1/peers.proto` (between nodes) and `crest/load/v1/agent.proto` (between the parts of a rehearsal), and the border at which messages become domain types.
 //!
 //! Reading order: the .proto files, then [`border`], then [`naming`].
 
@@ -9,7 +9,7 @@ pub mod v1 {
     tonic::include_proto!("crest.v1");
 }
 
-/// Between routers and nodes, generated from `crest/internal/v1/shard.proto`. It changes with every version.
+/// Between routers and nodes and between nodes, generated from `crest/internal/v1/`. It changes with every version.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod internal {
     tonic::include_proto!("crest.internal.v1");

@@ -1,6 +1,7 @@
 //! Queries and their answers: what a shard tells without changing anything.
 
 use super::audit::{AuditProgress, BUCKETS, Bucket, HALVES_MAX, HalvesQuery, ShardAudit};
+use super::backup::{BackupAnswer, BackupBegin};
 use super::codec::{Packed, pack_list, unpack_list};
 use super::in_doubt::{ATTEMPTS_MAX, InDoubtFilter, InDoubtPage, Known};
 use crate::clock::Timestamp;
@@ -44,6 +45,10 @@ pub enum Query {
     AuditHalves(HalvesQuery),
     /// The records with these timestamps, at most [`HALVES_MAX`].
     AuditRecords(Timestamp, Vec<Timestamp>),
+    /// Begins a backup of this shard, and keeps a snapshot for it.
+    BackupBegin(BackupBegin),
+    /// The page with this number, from 0, of the backup with the number in front. It is the next one, or the last one again.
+    BackupPage(u64, u64),
     /// The transfers with these ids, as they are now, doubt or not. One with timestamp 0 is only held so far.
     Pending(Vec<u128>),
     /// The accounts with these ids, as they are now, doubt or not: for what of them never changes.
@@ -63,6 +68,8 @@ impl Query {
             Self::Accounts(at, _) | Self::Transfers(at, _) | Self::Audit(_, at) | Self::AuditRecords(at, _) => *at,
             Self::AccountTransfers(at, _) | Self::AccountBalances(at, _) => *at,
             Self::QueryAccounts(at, _) | Self::QueryTransfers(at, _) => *at,
+            Self::BackupBegin(begin) => begin.at,
+            Self::BackupPage(..) => 0,
             Self::Status | Self::Clock | Self::Pending(_) | Self::KnownAccounts(_) => 0,
             Self::InDoubt(_) | Self::Attempts(_) | Self::Resolutions(_) => 0,
             Self::AuditProgress(_) | Self::AuditBuckets(_) | Self::AuditHalves(_) => 0,
@@ -132,6 +139,8 @@ pub enum QueryAnswer {
     AuditBuckets(Vec<Bucket>),
     /// To `AuditHalves` and `AuditRecords`: those that are there.
     AuditHalves(Vec<TransferRecord>),
+    /// To `BackupBegin` and `BackupPage`.
+    Backup(BackupAnswer),
     /// To `Pending`: for each id found here, the transfer.
     Pending(Vec<Transfer>),
     /// To `InDoubt`.
@@ -193,6 +202,13 @@ impl Packed for Query {
                 Writer(out).u8(35).u64(*at);
                 pack_list(times, out);
             }
+            Self::BackupBegin(begin) => {
+                out.push(40);
+                begin.pack(out);
+            }
+            Self::BackupPage(backup, page) => {
+                Writer(out).u8(41).u64(*backup).u64(*page);
+            }
             Self::InDoubt(filter) => {
                 out.push(20);
                 filter.pack(out);
@@ -224,6 +240,8 @@ impl Packed for Query {
             33 => Self::AuditBuckets(Packed::unpack(r)?),
             34 => Self::AuditHalves(Packed::unpack(r)?),
             35 => Self::AuditRecords(r.u64()?, unpack_list(r, HALVES_MAX)?),
+            40 => Self::BackupBegin(Packed::unpack(r)?),
+            41 => Self::BackupPage(r.u64()?, r.u64()?),
             20 => Self::InDoubt(Packed::unpack(r)?),
             21 => Self::Attempts(unpack_list(r, ATTEMPTS_MAX)?),
             22 => Self::Resolutions(r.u32()?),
@@ -277,6 +295,10 @@ impl Packed for QueryAnswer {
                 out.push(34);
                 pack_list(rows, out);
             }
+            Self::Backup(answer) => {
+                out.push(40);
+                answer.pack(out);
+            }
             Self::InDoubt(page) => {
                 out.push(20);
                 page.pack(out);
@@ -318,6 +340,7 @@ impl Packed for QueryAnswer {
             32 => Self::AuditProgress(Packed::unpack(r)?),
             33 => Self::AuditBuckets(unpack_list(r, BUCKETS as usize)?),
             34 => Self::AuditHalves(unpack_list(r, HALVES_MAX)?),
+            40 => Self::Backup(Packed::unpack(r)?),
             20 => Self::InDoubt(Packed::unpack(r)?),
             21 => Self::Attempts(Packed::unpack(r)?),
             22 => Self::Resolutions(unpack_list(r, RESOLUTIONS_MAX)?),

@@ -29,6 +29,19 @@ pub fn query_filter_from(filter: impl Into<Option<v1::QueryFilter>>) -> Result<Q
     query_filter(&filter).map_err(|e| e.under("filter"))
 }
 
+/// When, and by whom, a read is answered: an instant, ns (0 is now), and whether followers may.
+///
+/// # Errors
+/// Under `read`: when there is no instant, or one above [`TIMESTAMP_MAX`].
+pub fn read_at_from(read: Option<v1::ReadAt>) -> Result<(Timestamp, bool), FieldError> {
+    let Some(read) = read else { return Ok((0, false)) };
+    if read.timestamp == 0 || read.timestamp > TIMESTAMP_MAX {
+        let expected = "an instant, ns since the Unix epoch, such as the timestamp of an earlier answer";
+        return Err(FieldError::new("timestamp", expected, read.timestamp).under("read"));
+    }
+    Ok((read.timestamp, read.from_followers))
+}
+
 fn missing() -> FieldError {
     FieldError::new("filter", "a filter with a limit", "nothing")
 }

@@ -21,7 +21,7 @@ mod transfer;
 pub use account::{account_from, account_to, accounts_from, balance_from, balance_to};
 pub use cursor::cursor_after;
 pub use error::FieldError;
-pub use filter::{account_filter_from, query_filter_from};
+pub use filter::{account_filter_from, query_filter_from, read_at_from};
 pub use finding::{finding_from, finding_to};
 pub use in_doubt::{
     Resolve, attempt_from, attempt_to, in_doubt_cursor, in_doubt_filter_from, limit_from, resolve_from,
