@@ -7,6 +7,7 @@ use std::time::Instant;
 use crest_ledger::tables::Layer;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::consensus::SnapshotMeta;
 use crate::executor::Event;
 use crate::points;
 use crate::store::checkpoint::Checkpoint;
@@ -14,6 +15,8 @@ use crate::store::rows::Storage;
 
 pub(crate) enum CheckpointJob {
     Write(Checkpoint),
+    /// Offers the files of the store, which stands at that position, to other replicas.
+    Export(SnapshotMeta),
     /// A layer that is stored: giving back its memory takes a while, so it is done here.
     Drop(Arc<Layer>),
 }
@@ -23,8 +26,12 @@ impl CheckpointJob {
     pub(crate) fn run(self, rows: &dyn Storage) -> Option<Event> {
         match self {
             Self::Write(checkpoint) => Some(match checkpoint.write(rows) {
-                Ok(()) => Event::Checkpointed(checkpoint.applied),
+                Ok(()) => Event::Checkpointed(checkpoint.group),
                 Err(e) => Event::Failed(e.to_string()),
+            }),
+            Self::Export(meta) => Some(match rows.export() {
+                Ok(files) => Event::Exported(meta, files),
+                Err(e) => Event::NotExported(e.to_string()),
             }),
             Self::Drop(layer) => {
                 drop(layer);
@@ -36,7 +43,7 @@ impl CheckpointJob {
     fn records(&self) -> Option<usize> {
         match self {
             Self::Write(checkpoint) => Some(checkpoint.layer.records()),
-            Self::Drop(_) => None,
+            Self::Export(_) | Self::Drop(_) => None,
         }
     }
 }

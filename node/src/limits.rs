@@ -25,8 +25,84 @@ pub const CLOCK_AHEAD_MAX_NS: u64 = 60_000_000_000;
 /// How long the executor answers reads before it turns to payments again.
 pub const READS_SLICE: Duration = Duration::from_millis(5);
 
-/// Log entries under way: one being written, one being applied.
+/// Log entries under way where a shard has one replica: one being written, one being applied.
 pub const ENTRIES_IN_FLIGHT_MAX: u64 = 2;
+
+/// The same where others have to answer: two more are on their way to them and back.
+pub const ENTRIES_IN_FLIGHT_REPLICATED_MAX: u64 = 4;
+
+/// A tick of raft's time.
+pub const RAFT_TICK: Duration = TICK;
+
+/// Ticks without a word of the leader after which an election begins, at the least; at the most twice as many. With 50 ms a
+/// tick, a shard has a new leader some 0.8 to 1.7 s after the old one died.
+pub const ELECTION_TICKS: usize = 16;
+
+/// Ticks between two heartbeats of a leader: five of them may be lost before anybody doubts it.
+pub const HEARTBEAT_TICKS: usize = 3;
+
+/// Bytes of entries in one message to a follower; a single entry may be larger.
+pub const RAFT_MESSAGE_BYTES: u64 = 1 << 20;
+
+/// Messages with entries that are on their way to one follower.
+pub const RAFT_MESSAGES_IN_FLIGHT: usize = 64;
+
+/// Messages of other replicas that wait for the executor; more are dropped, and raft sends them again.
+pub const INBOX_MAX: usize = 4_096;
+
+/// Bytes of entries that stay in memory for followers: some ten seconds of a busy shard. A follower that is further behind
+/// takes in a snapshot.
+pub const RAFT_MEMORY_BYTES: u64 = 64 << 20;
+
+/// The same while a follower takes in a snapshot: what comes meanwhile has to be there when it is done. More than
+/// [`CHECKPOINT_LOG_BYTES`], so that it outlasts the checkpoint that the snapshot is made of.
+pub const RAFT_MEMORY_BYTES_MAX: u64 = 2 * CHECKPOINT_LOG_BYTES;
+
+/// Those of the bounds above that a test makes small, so that what they bound happens within seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// See [`CHECKPOINT_RECORDS`].
+    pub checkpoint_records: usize,
+    /// See [`RAFT_MEMORY_BYTES`].
+    pub raft_memory_bytes: u64,
+    /// See [`RAFT_MEMORY_BYTES_MAX`].
+    pub raft_memory_bytes_max: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            checkpoint_records: CHECKPOINT_RECORDS,
+            raft_memory_bytes: RAFT_MEMORY_BYTES,
+            raft_memory_bytes_max: RAFT_MEMORY_BYTES_MAX,
+        }
+    }
+}
+
+/// How long a replica may take to say how it is, or that it does what it was asked to.
+pub const DESCRIBE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How far a new replica may be behind, entries, when it gets its vote: with a vote it holds up commits when another is down.
+pub const CAUGHT_UP_ENTRIES: u64 = 64;
+
+/// How long requests of a leader that lost its office wait for what became of their entries before the answer is "unknown".
+pub const DEPOSED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How old the newest entry of a replicated shard gets before an empty one follows: followers' clocks stand still without
+/// entries, and reads at an instant wait for them.
+pub const CLOCK_ENTRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes of one piece of a snapshot's file.
+pub const SNAPSHOT_PIECE_BYTES: usize = 1 << 20;
+
+/// Bytes a second at which one replica takes in a snapshot: payments go on beside it.
+pub const SNAPSHOT_BYTES_PER_SECOND: u64 = 64 << 20;
+
+/// A follower that asks for no piece of its snapshot for so long has stopped taking it in.
+pub const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A snapshot that nobody asks for is given up after this: its files keep RocksDB from freeing space.
+pub const SNAPSHOT_IDLE: Duration = Duration::from_secs(30);
 
 /// Records in memory since the last checkpoint before the next one starts. A transfer makes four to five of them, 128
 /// bytes and index overhead each, so this is about 350,000 transfers and 200 MiB.
@@ -38,6 +114,9 @@ pub const CHECKPOINT_RECORDS_MAX: usize = 2 * CHECKPOINT_RECORDS;
 /// A checkpoint starts at least when the log has grown by this much: it bounds the replay after a crash.
 pub const CHECKPOINT_LOG_BYTES: u64 = 256 << 20;
 
+/// A checkpoint starts at least after so many entries: a replicated shard without payments writes one a second, so this is a day.
+pub const CHECKPOINT_ENTRIES: u64 = 86_400;
+
 /// Reads that wait for transfers in doubt; more are refused.
 pub const PARKED_READS_MAX: usize = 4_096;
 
@@ -46,6 +125,9 @@ pub const PARKED_READ_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Records that one page of a list looks through at the most.
 pub const SCAN_RECORDS_MAX: usize = 50_000;
+
+/// Later transfers of one account that a read of an earlier instant takes back; more are refused. Some 0.1 s of the shard's time.
+pub const TAKEN_BACK_MAX: usize = 100_000;
 
 /// Audits of one shard, and questions of audits, that wait for each other; more are refused.
 pub const AUDITS_MAX: usize = 16;
@@ -70,6 +152,24 @@ pub const AUDIT_SUSPECTS_MAX: usize = 100;
 /// Parts of two tables that differ whose rows an audit compares one by one. A part is one of 16,384, so of 100 million rows
 /// these are some 200,000, 13 MB.
 pub const AUDIT_PARTS_MAX: usize = 32;
+
+/// Backups of one shard that are under way at a time; more are refused. Each keeps a snapshot, and what RocksDB rewrites
+/// meanwhile stays on the disk until it ends.
+pub const BACKUPS_MAX: usize = 4;
+
+/// Pages of one backup that are asked for at a time: one, and repetitions of it whose answers nobody waits for any more.
+pub const BACKUP_ASKS_MAX: usize = 8;
+
+/// Bytes that a backup reads before a page ends, whatever it holds: some 5 ms of work.
+pub const BACKUP_PAGE_READ_BYTES: u64 = 1 << 20;
+
+/// How long a backup waits for the next page to be asked for, before it gives its snapshot up. At the slowest rate, a MiB a
+/// second, the ten pages that are under way from four shards take a third of it. Less than the minute that a router waits for a
+/// shard to have room for another backup.
+pub const BACKUP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Accounts with new records that a backup remembers, some 40 bytes each: 40 MB. Where there are more, all are told.
+pub const BACKUP_TOUCHED_MAX: usize = 1 << 20;
 
 /// How often the executor looks at its clock: for raft, expiries and waiting reads.
 pub const TICK: Duration = Duration::from_millis(50);

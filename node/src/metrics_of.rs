@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crest_ledger::command::Command;
-use crest_ledger::txn::{EventResult, Step};
+use crest_ledger::txn::{EventResult, ShardId, Step};
 use crest_ledger::{AccountStatus, Traffic, TransferStatus};
+use crest_topology::NodeId;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
+use crate::consensus::Consensus;
 use crate::executor::Figures;
 
 /// Handles, so that the executor looks nothing up.
@@ -25,12 +27,55 @@ pub(crate) struct ShardMetrics {
     in_doubt: Gauge,
     in_doubt_age: Gauge,
     pub(crate) records_in_memory: Gauge,
+    pub(crate) leader_changes: Counter,
+    /// Requests that were refused since a time in them was too far ahead.
+    pub(crate) clock_ahead_refusals: Counter,
+    pub(crate) snapshots_sent: Counter,
+    pub(crate) snapshots_installed: Counter,
+    group: GroupMetrics,
     aborted: [Counter; 2],
     store: HashMap<&'static str, Gauge>,
     /// Whether the results that are counted now are those of accounts.
     pub(crate) of_accounts: bool,
     results: HashMap<(bool, bool, u8, Traffic), Counter>,
     commands: HashMap<(&'static str, Option<Traffic>), (Counter, Counter)>,
+}
+
+/// How a shard's group is.
+struct GroupMetrics {
+    is_leader: Gauge,
+    running: Gauge,
+    /// Replicas that the map wants.
+    wanted: Gauge,
+    term: Gauge,
+    commit: Gauge,
+    applied: Gauge,
+    voters: Gauge,
+    learners: Gauge,
+    /// By node; only a leader knows.
+    lags: HashMap<NodeId, Gauge>,
+}
+
+impl GroupMetrics {
+    fn new(labels: &[(&'static str, String); 1]) -> Self {
+        Self {
+            is_leader: gauge!("crest_raft_is_leader", labels),
+            running: gauge!("crest_raft_replica_running", labels),
+            wanted: gauge!("crest_raft_replicas_wanted", labels),
+            term: gauge!("crest_raft_term", labels),
+            commit: gauge!("crest_raft_commit_index", labels),
+            applied: gauge!("crest_raft_applied_index", labels),
+            voters: gauge!("crest_raft_voters", labels),
+            learners: gauge!("crest_raft_learners", labels),
+            lags: HashMap::new(),
+        }
+    }
+}
+
+/// A counter that is there from the start: one that appears with its first event looks like no event to a rate.
+fn zero(counter: Counter) -> Counter {
+    counter.increment(0);
+    counter
 }
 
 impl ShardMetrics {
@@ -52,6 +97,11 @@ impl ShardMetrics {
             in_doubt: gauge!("crest_in_doubt", &labels),
             in_doubt_age: gauge!("crest_in_doubt_age_seconds", &labels),
             records_in_memory: gauge!("crest_records_in_memory", &labels),
+            clock_ahead_refusals: zero(counter!("crest_clock_ahead_refusals_total", &labels)),
+            leader_changes: zero(counter!("crest_raft_leader_changes_total", &labels)),
+            snapshots_sent: zero(counter!("crest_raft_snapshots_sent_total", &labels)),
+            snapshots_installed: zero(counter!("crest_raft_snapshots_installed_total", &labels)),
+            group: GroupMetrics::new(&labels),
             aborted: Traffic::ALL.map(|traffic| {
                 let labels = [("shard", shard.clone()), ("traffic", traffic.name().to_owned())];
                 counter!("crest_attempts_aborted_total", &labels)
@@ -61,6 +111,46 @@ impl ShardMetrics {
             results: HashMap::new(),
             commands: HashMap::new(),
             shard,
+        }
+    }
+
+    /// Says that this replica has ended: what it knew of its group must not stay behind as if it were so.
+    pub(crate) fn ended(shard: ShardId) {
+        let labels = [("shard", shard.to_string())];
+        gauge!("crest_raft_is_leader", &labels).set(0.0);
+        gauge!("crest_raft_replica_running", &labels).set(0.0);
+        gauge!("crest_raft_voters", &labels).set(0.0);
+        gauge!("crest_raft_learners", &labels).set(0.0);
+    }
+
+    /// Notes how the group is, as this replica knows it.
+    pub(crate) fn group(&mut self, consensus: &Consensus, applied: u64, wanted: usize) {
+        let group = &mut self.group;
+        let members = consensus.members();
+        group.is_leader.set(f64::from(u8::from(consensus.is_leader())));
+        group.running.set(1.0);
+        group.wanted.set(wanted as f64);
+        group.term.set(consensus.term() as f64);
+        group.commit.set(consensus.commit_index() as f64);
+        group.applied.set(applied as f64);
+        group.voters.set(members.voters.len() as f64);
+        group.learners.set(members.learners.len() as f64);
+        let last = consensus.last_index();
+        let followers = consensus.followers();
+        // Those that are followed no longer must not look as if they were behind for ever.
+        for (node, lag) in &mut group.lags {
+            if !followers.iter().any(|f| f.replica.node() == *node) {
+                lag.set(0.0);
+            }
+        }
+        for follower in followers {
+            let node = follower.replica.node();
+            let shard = &self.shard;
+            let lag = group.lags.entry(node).or_insert_with(|| {
+                let labels = [("shard", shard.clone()), ("node", node.to_string())];
+                gauge!("crest_raft_follower_lag_entries", &labels)
+            });
+            lag.set(last.saturating_sub(follower.matched) as f64);
         }
     }
 

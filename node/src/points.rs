@@ -12,6 +12,13 @@ crest_failpoints::points! {
     /// Store and log are read; nothing after the checkpoint is applied again.
     START_READ = "start::read";
 
+    /// A piece of a snapshot is here, and others may not be.
+    SNAPSHOT_PIECE = "snapshot::piece";
+    /// A snapshot's rows have taken the place of those that were here; the log is still the old one.
+    INSTALL_SWAPPED = "install::swapped";
+    /// The log begins behind the snapshot; that it is to be installed is still noted.
+    INSTALL_LOG_RESET = "install::log_reset";
+
     /// A group of requests is taken from the queue and has its time; it is not proposed.
     BEFORE_PROPOSE = "executor::before_propose" of COMMANDS;
     /// An entry was handed to the log's thread.

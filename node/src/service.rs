@@ -12,21 +12,22 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::host::Replicas;
 use crate::limits;
 use crate::node::NodeHandle;
 
-/// Serves one shard.
+/// Serves the replicas of one node.
 pub struct ShardService {
-    node: NodeHandle,
+    replicas: Replicas,
     epoch: u64,
     stop: watch::Receiver<bool>,
 }
 
 impl ShardService {
-    /// The service for a running shard, at the epoch of its slot map. When `stop` turns true, streams take no more
+    /// The service for a node's replicas, at the epoch of their slot map. When `stop` turns true, streams take no more
     /// requests and end with the answers that are under way: they would stay open for ever.
-    pub fn server(node: NodeHandle, epoch: u64, stop: watch::Receiver<bool>) -> ShardServer<Self> {
-        ShardServer::new(Self { node, epoch, stop })
+    pub fn server(replicas: Replicas, epoch: u64, stop: watch::Receiver<bool>) -> ShardServer<Self> {
+        ShardServer::new(Self { replicas, epoch, stop })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
@@ -34,46 +35,47 @@ impl ShardService {
     /// Queues one request. Requests of a stream are queued in their order; answers go out as they come.
     fn begin(&self, message: ShardRequest) -> impl Future<Output = ShardResponse> + Send + use<> {
         let correlation = message.correlation;
-        let started = self.check(&message).and_then(|()| {
+        let started = self.check(&message).and_then(|node| {
             let call = ShardCall::unpack(&message.body).map_err(|e| Status::invalid_argument(e.to_string()))?;
-            Ok(self.node.send(call))
+            Ok(if message.any_replica { node.send_to_any(call) } else { node.send(call) })
         });
         async move {
             let failed = |code: tonic::Code, error: String| ShardResponse {
                 correlation,
-                body: Default::default(),
                 error_code: code as i32,
                 error,
+                ..ShardResponse::default()
             };
-            match started {
-                Err(status) => failed(status.code(), status.message().to_owned()),
-                Ok(answering) => match answering.await {
-                    Ok(response) => {
-                        let body = response.pack().into();
-                        ShardResponse { correlation, body, error_code: 0, error: String::new() }
-                    }
-                    Err(LinkError::Refused { why, .. }) => failed(tonic::Code::ResourceExhausted, why),
-                    Err(LinkError::Unknown { why, .. }) => failed(tonic::Code::Unavailable, why),
-                },
+            let answer = match started {
+                Ok(answering) => answering.await,
+                Err(status) => return failed(status.code(), status.message().to_owned()),
+            };
+            match answer {
+                Ok(response) => ShardResponse { correlation, body: response.pack().into(), ..ShardResponse::default() },
+                Err(LinkError::Refused { why, .. }) => failed(tonic::Code::ResourceExhausted, why),
+                // Nothing was done, and another replica may do it.
+                Err(LinkError::Unreachable { why, .. }) => failed(tonic::Code::NotFound, why),
+                Err(LinkError::Unknown { why, .. }) => failed(tonic::Code::Unavailable, why),
+                Err(e @ LinkError::NotLeader { leader, .. }) => {
+                    let answer = failed(tonic::Code::FailedPrecondition, e.to_string());
+                    ShardResponse { leader: leader.unwrap_or(0), ..answer }
+                }
             }
         }
     }
 
-    fn check(&self, message: &ShardRequest) -> Result<(), Status> {
-        if message.shard != self.node.shard() {
-            return Err(Status::resource_exhausted(format!(
-                "this is shard {}, not {}: the sender's cluster file has a wrong address",
-                self.node.shard(),
-                message.shard
-            )));
-        }
+    /// The replica that is meant.
+    fn check(&self, message: &ShardRequest) -> Result<NodeHandle, Status> {
         if message.epoch != self.epoch {
             return Err(Status::resource_exhausted(format!(
-                "the slot map here is of epoch {}, the sender's of {}: give both the same cluster file",
+                "the slot map here is of epoch {}, the sender's of {}: give both the same map",
                 self.epoch, message.epoch
             )));
         }
-        Ok(())
+        // A replica that was moved away, or that is not started yet: the sender tries another one.
+        self.replicas.get(message.shard).ok_or_else(|| {
+            Status::not_found(format!("there is no running replica of shard {} on this node", message.shard))
+        })
     }
 }
 
@@ -87,7 +89,7 @@ impl Shard for ShardService {
     ) -> Result<Response<Self::ExchangeStream>, Status> {
         let mut incoming = request.into_inner();
         let (answers, outgoing) = mpsc::channel(limits::STREAM_IN_FLIGHT_MAX);
-        let service = Self { node: self.node.clone(), epoch: self.epoch, stop: self.stop.clone() };
+        let service = Self { replicas: self.replicas.clone(), epoch: self.epoch, stop: self.stop.clone() };
         tokio::spawn(async move {
             let places = std::sync::Arc::new(tokio::sync::Semaphore::new(limits::STREAM_IN_FLIGHT_MAX));
             let mut stop = service.stop.clone();

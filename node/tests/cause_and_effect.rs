@@ -12,7 +12,7 @@ use crest_ledger::{Account, Timestamp};
 use crest_link::ShardLink;
 use crest_node::limits::CLOCK_AHEAD_MAX_NS;
 use crest_node::log::Options;
-use crest_node::{ClockSource, Config, Node, NodeHandle};
+use crest_node::{ClockSource, Node, NodeHandle, ReplicaConfig};
 use crest_topology::SlotMap;
 
 const NOW: Timestamp = 1_790_000_000_000_000_000;
@@ -31,15 +31,12 @@ async fn create(node: &NodeHandle, id: u128, after: Timestamp) -> Timestamp {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_router_has_seen_is_before_what_it_sends() {
     let data = tempfile::tempdir().unwrap();
-    let node = Node::open(Config {
-        cluster: "clocks".to_owned(),
-        shard: 0,
-        map: SlotMap::even(&[0]).unwrap(),
-        data_dir: data.path().to_owned(),
+    let config = ReplicaConfig {
         clock: ClockSource::Manual(Arc::new(AtomicU64::new(NOW))),
         log: Options { segment_bytes: 1 << 20 },
-    })
-    .unwrap();
+        ..ReplicaConfig::alone("clocks", 0, SlotMap::even(&[0]).unwrap(), data.path())
+    };
+    let node = Node::open(data.path(), config).unwrap();
     let handle = node.handle();
     assert!(create(&handle, 1, 0).await < NOW + 1_000_000, "by its own clock");
     let ahead = NOW + 50_000_000;

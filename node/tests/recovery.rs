@@ -16,9 +16,7 @@ use crest_ledger::{Account, Timestamp, Transfer};
 use crest_link::{Answering, LinkError, Links, ShardLink};
 use crest_node::limits::{IN_DOUBT_END, RECOVERY_INTERVAL, RECOVERY_TIMEOUT, TICK};
 use crest_node::log::Options as LogOptions;
-use crest_node::log::disk::SystemDisk;
 use crest_node::replica::Worker;
-use crest_node::store::rocks::Rocks;
 use crest_node::{ClockSource, NodeHandle, Replica, ReplicaConfig, recovery};
 use crest_topology::SlotMap;
 use tokio::sync::watch;
@@ -83,14 +81,9 @@ impl Cluster {
             let folder = dir.path().join(shard.to_string());
             std::fs::create_dir_all(&folder).unwrap();
             let replica = Replica::open(ReplicaConfig {
-                cluster: "test".to_owned(),
-                shard,
-                map: map.clone(),
                 clock: ClockSource::Manual(clock.clone()),
-                disk: Arc::new(SystemDisk),
-                log_dir: folder.join("log"),
                 log: LogOptions { segment_bytes: 4 << 20 },
-                rows: Rocks::open(&folder.join("store"), &folder).unwrap(),
+                ..ReplicaConfig::alone("test", shard, map.clone(), &folder)
             })
             .unwrap();
             let (way, is) = watch::channel(Way::Open);

@@ -14,8 +14,6 @@ use crest_ledger::{Account, Transfer};
 use crest_link::{LinkError, ShardLink};
 use crest_node::limits::{QUEUE_REHEARSALS_MAX, QUEUE_REQUESTS_MAX};
 use crest_node::log::Options;
-use crest_node::log::disk::SystemDisk;
-use crest_node::store::rocks::Rocks;
 use crest_node::{ClockSource, NodeHandle, Replica, ReplicaConfig};
 use crest_topology::SlotMap;
 use futures_util::FutureExt;
@@ -44,14 +42,9 @@ fn is_refused(node: &NodeHandle, request: Request) -> bool {
 async fn the_last_quarter_of_a_queue_is_for_live_requests_and_for_what_ends_things() {
     let data = tempfile::tempdir().unwrap();
     let mut replica = Replica::open(ReplicaConfig {
-        cluster: "queues".to_owned(),
-        shard: 0,
-        map: SlotMap::even(&[0, 1]).unwrap(),
         clock: ClockSource::Manual(Arc::new(AtomicU64::new(1_790_000_000_000_000_000))),
-        disk: Arc::new(SystemDisk),
-        log_dir: data.path().join("log"),
         log: Options { segment_bytes: 4 << 20 },
-        rows: Rocks::open(&data.path().join("store"), data.path()).unwrap(),
+        ..ReplicaConfig::alone("queues", 0, SlotMap::even(&[0, 1]).unwrap(), data.path())
     })
     .unwrap();
     let node = replica.handle();

@@ -5,7 +5,7 @@ use crest_ledger::Transfer;
 
 /// One number out of several, in their order. Every bit of every word flips every bit of it with a probability close to one
 /// half, so that changes of two rows do not cancel each other in a sum.
-pub(super) fn mix(words: &[u128]) -> u128 {
+pub(crate) fn mix(words: &[u128]) -> u128 {
     let (mut a, mut b) = (0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b);
     for word in words {
         // Truncation is the point: the two halves.
@@ -27,7 +27,7 @@ fn fmix64(mut k: u64) -> u64 {
 }
 
 /// The fingerprint of a transfer: its bytes, mixed.
-pub(super) fn fingerprint(t: &Transfer) -> u128 {
+pub(crate) fn fingerprint(t: &Transfer) -> u128 {
     let mut bytes = Vec::with_capacity(128);
     t.pack(&mut bytes);
     let mut words = [0; 8];

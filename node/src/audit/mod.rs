@@ -7,11 +7,11 @@
 //! of a time range.
 
 mod progress;
-mod scan;
-mod mix;
+pub(crate) mod scan;
+pub(crate) mod mix;
 mod findings;
 mod accounts;
-mod records;
+pub(crate) mod records;
 mod others;
 mod whole;
 mod naming;

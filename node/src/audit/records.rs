@@ -47,7 +47,7 @@ pub(super) fn check(whole: &mut Whole<'_>, record: &TransferRecord, pending: Opt
 }
 
 /// Of a cross-shard record: whether the payer is here, and the shard of the other one.
-pub(super) fn half(record: &TransferRecord, shard_of: impl Fn(u128) -> u32) -> (bool, u32) {
+pub(crate) fn half(record: &TransferRecord, shard_of: impl Fn(u128) -> u32) -> (bool, u32) {
     let payer_here = record.sides.debit();
     let t = &record.transfer;
     (payer_here, shard_of(if payer_here { t.credit_account_id } else { t.debit_account_id }))

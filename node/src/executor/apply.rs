@@ -8,23 +8,34 @@ use crest_ledger::wire::{LogBatch, Response};
 use tokio::time::Instant;
 
 use super::{Ended, Executor, LogJob};
-use crate::consensus::Committed;
+use crate::consensus::members::pack_changes;
+use crate::consensus::{Committed, ReplicaId, SnapshotMeta, What};
+use crate::log::HardState;
 use crate::points;
+use crate::snapshot::Install;
 
 impl Executor {
     /// Does what raft wants done. The next append is handed to the log thread before the entries in front of it are
     /// applied, so that writing the one overlaps applying the other.
     pub(super) fn advance(&mut self) -> Result<bool, String> {
         let mut advanced = false;
-        while let Some((append, committed)) = self.consensus.ready() {
+        while let Some(work) = self.consensus.ready() {
             advanced = true;
-            if let Some(append) = append {
+            self.send(work.send);
+            if let Some((meta, hard_state)) = work.install {
+                self.install(&meta, hard_state)?;
+                return Ok(true);
+            }
+            if let Some((round, index)) = work.confirmed {
+                self.state.rounds.confirm(round, index);
+            }
+            if let Some(append) = work.append {
                 self.state.appending += 1;
                 self.send_to_log(LogJob::Append(append))?;
                 let newest = self.state.proposals.back();
                 points::APPENDING.pass_each(&Kinds::of(|| newest.into_iter().flat_map(|p| names(&p.batch))));
             }
-            for entry in committed {
+            for entry in work.committed {
                 self.apply(entry)?;
             }
         }
@@ -33,13 +44,24 @@ impl Executor {
 
     fn apply(&mut self, entry: Committed) -> Ended {
         assert!(entry.index > self.applied, "entries are applied in order, once");
+        self.drop_overtaken(entry.index, entry.term);
+        let data = match entry.what {
+            What::Commands(data) => data,
+            What::Changes(changes) => {
+                self.apply_changes(entry.index, &changes);
+                self.show(entry.index, entry.term, &pack_changes(&changes));
+                self.applied_to(entry.index, entry.term);
+                return Ok(());
+            }
+        };
         let own = self.state.proposals.front().is_some_and(|p| (p.index, p.term) == (entry.index, entry.term));
         let proposal = if own { self.state.proposals.pop_front() } else { None };
         let (batch, replies) = match proposal {
             Some(p) => (p.batch, p.replies),
-            None if entry.data.is_empty() => (LogBatch { at: 0, commands: Vec::new() }, Vec::new()),
-            None => (LogBatch::unpack(&entry.data).map_err(|e| format!("log entry {}: {e}", entry.index))?, Vec::new()),
+            None if data.is_empty() => (LogBatch { at: 0, commands: Vec::new() }, Vec::new()),
+            None => (LogBatch::unpack(&data).map_err(|e| format!("log entry {}: {e}", entry.index))?, Vec::new()),
         };
+        self.show(entry.index, entry.term, &data);
         let kinds = Kinds::of(|| names(&batch));
         points::DURABLE.pass_each(&kinds);
         let begun = Instant::now();
@@ -51,19 +73,47 @@ impl Executor {
             self.state.tags.note(&command, &self.tables);
             let answer = command.apply(&mut self.tables, batch.at);
             self.state.tags.settle(&self.tables);
-            self.metrics.commands(name, events, self.state.tags.parts());
-            self.count(&answer, accounts);
+            // Counted where it was proposed: every replica applies it.
+            if own {
+                self.metrics.commands(name, events, self.state.tags.parts());
+                self.count(&answer, accounts);
+            }
             answers.push(answer);
         }
         self.metrics.apply.record(begun.elapsed());
-        self.applied = entry.index;
-        self.consensus.on_applied(entry.index);
+        self.applied_to(entry.index, entry.term);
         points::APPLIED.pass_each(&kinds);
         let mut answers = answers.into_iter();
         for (commands, reply) in replies {
             let response = Response::Answers(answers.by_ref().take(commands).collect());
             let _ = reply.send(Ok(response));
         }
+        Ok(())
+    }
+
+    fn show(&self, index: u64, term: u64, bytes: &[u8]) {
+        if let Some(witness) = &self.witness {
+            witness.applies(index, term, bytes);
+        }
+    }
+
+    fn applied_to(&mut self, index: u64, term: u64) {
+        (self.applied, self.applied_term) = (index, term);
+        if index >= self.state.replay_until {
+            // What was in doubt when this replica was opened has been so for as long as it was down.
+            self.state.aging.replayed(self.tables.now());
+        }
+        self.consensus.on_applied(index, self.state.checkpoint_index);
+    }
+
+    /// Writes down that a snapshot is to take this replica's place.
+    fn install(&mut self, meta: &SnapshotMeta, hard_state: HardState) -> Ended {
+        let hard_state = HardState { commit: meta.index, term: hard_state.term.max(meta.term), ..hard_state };
+        let leader = self.consensus.leader().map_or(0, ReplicaId::number);
+        let install = Install { index: meta.index, hard_state, leader };
+        install.note(&*self.disk, &self.log_dir).map_err(|e| format!("cannot note a snapshot: {e}"))?;
+        self.metrics.snapshots_installed.increment(1);
+        self.state.group.install = Some(install);
         Ok(())
     }
 

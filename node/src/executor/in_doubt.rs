@@ -72,7 +72,6 @@ pub(crate) struct Figures {
 impl Executor {
     /// What is overdue, oldest first, without what has to do with the shards in `busy`.
     pub(super) fn overdue(&mut self, busy: &BTreeSet<ShardId>) -> Overdue {
-        self.state.aging.replayed(self.tables.now());
         let mut by_peer: BTreeMap<ShardId, WithPeer> = BTreeMap::new();
         let until = self.state.aging.stamped_before(Duration::from_nanos(HOLD_DEADLINE_NS));
         let holds = self.tables.holds().oldest_first(InDoubtFilter::START).take_while(|(at, ..)| *at <= until);

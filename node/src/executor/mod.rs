@@ -4,14 +4,19 @@
 //! go out after an entry is durable and applied, never earlier.
 
 mod apply;
+pub(crate) mod group;
+mod members;
+mod rounds;
 mod reads;
 mod status;
 mod aging;
 mod audits;
+mod backups;
 mod in_doubt;
 mod tagging;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,21 +28,26 @@ use crest_ledger::tables::Tables;
 use crest_ledger::txn::ShardId;
 use crest_ledger::wire::{LogBatch, Request, Response};
 use crest_link::LinkError;
-use crest_topology::SlotMap;
+use crest_topology::{NodeId, SlotMap};
 use crossbeam_channel::{Receiver, Sender, select};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot, watch};
 // Real time on a thread of its own; in a simulation, the time that it gives.
 use tokio::time::Instant;
 
 use crate::audit::AuditJob;
 use crate::checkpointer::CheckpointJob;
 use crate::clock_source::ClockSource;
-use crate::consensus::Consensus;
+use crate::consensus::{Consensus, SnapshotMeta};
+use crate::log::disk::Disk;
 use crate::log_writer::LogJob;
 use crate::metrics_of::ShardMetrics;
+use crate::peers::Peers;
+use crate::replica::Witness;
+use crate::snapshot::{Export, Exports, Fetch};
 use crate::store::Store;
 use crate::store::checkpoint::Checkpoint;
 use crate::{limits, points};
+pub(crate) use group::Inbound;
 pub(crate) use in_doubt::{Figures, Overdue, WithPeer};
 
 /// Where an answer goes.
@@ -49,6 +59,8 @@ pub(crate) enum Message {
         request: Request,
         reply: Reply,
         queued: Instant,
+        /// Whether a replica that does not lead may answer.
+        any_replica: bool,
     },
     /// What recovery has to look after, but for what it is doing with these shards already.
     Overdue(BTreeSet<ShardId>, oneshot::Sender<Overdue>),
@@ -58,10 +70,11 @@ pub(crate) enum Message {
 }
 
 /// What its helper threads tell the executor.
-#[derive(Debug)]
 pub(crate) enum Event {
     Appended { number: u64, bytes: u64 },
-    Checkpointed(u64),
+    Checkpointed(SnapshotMeta),
+    Exported(SnapshotMeta, Arc<dyn Export>),
+    NotExported(String),
     Failed(String),
 }
 
@@ -83,7 +96,15 @@ pub(crate) struct Executor {
     pub(crate) map: Arc<SlotMap>,
     pub(crate) clock: ClockSource,
     pub(crate) queue: Receiver<Message>,
+    pub(crate) inbox: Receiver<Inbound>,
     pub(crate) events: Receiver<Event>,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) fetches: mpsc::Sender<Fetch>,
+    pub(crate) exports: Exports,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) log_dir: PathBuf,
+    /// The nodes that are to have a replica of this shard.
+    pub(crate) placement: watch::Receiver<Vec<NodeId>>,
     pub(crate) log: Sender<LogJob>,
     pub(crate) checkpoints: Sender<CheckpointJob>,
     pub(crate) audits: Sender<AuditJob>,
@@ -91,6 +112,9 @@ pub(crate) struct Executor {
     pub(crate) tables: Tables,
     pub(crate) store: Store,
     pub(crate) applied: u64,
+    pub(crate) applied_term: u64,
+    pub(crate) sizes: limits::Sizes,
+    pub(crate) witness: Option<Arc<dyn Witness>>,
     pub(crate) metrics: ShardMetrics,
     pub(crate) state: State,
 }
@@ -110,14 +134,19 @@ pub(crate) struct State {
     /// The time of the last entry that was proposed.
     proposed_at: Timestamp,
     parked: VecDeque<reads::Parked>,
+    rounds: rounds::Rounds,
+    group: group::Group,
+    /// What another replica sent, and woke this thread.
+    inbound: Option<Inbound>,
     audits: audits::Audits,
     audits_stop: Arc<AtomicBool>,
+    backups: backups::Backups,
     /// A request that did not fit the last group.
     left_over: Option<Message>,
     needs: Needs,
     tags: tagging::Tags,
     last_tick: Option<Instant>,
-    last_raft_tick: Option<Instant>,
+    last_proposal: Option<Instant>,
     last_expiry: Option<Instant>,
     /// Where the next scan for due expiries begins.
     expiries_from: (Timestamp, u128),
@@ -126,18 +155,30 @@ pub(crate) struct State {
     last_store_metrics: Option<Instant>,
     last_in_doubt_metrics: Option<Instant>,
     aging: aging::Aging,
+    /// The last entry that was in the log when this replica was opened.
+    replay_until: u64,
     stopping: bool,
 }
 
 impl State {
-    /// That of a replica whose last checkpoint has everything up to `applied`.
-    pub(crate) fn at(applied: u64) -> Self {
-        Self { checkpoint_index: applied, ..Self::default() }
+    /// That of a replica with that last checkpoint, whose log goes on to the entry `replay_until`.
+    pub(crate) fn at(checkpoint: SnapshotMeta, replay_until: u64) -> Self {
+        let checkpoint_index = checkpoint.index;
+        Self { checkpoint_index, replay_until, group: group::Group::at(checkpoint), ..Self::default() }
     }
 }
 
 /// Why a shard's thread ended.
 pub(crate) type Ended = Result<(), String>;
+
+/// What follows when an executor has ended without a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It was told to stop.
+    Stop,
+    /// A snapshot is to take its place: it is opened again.
+    Reopen,
+}
 
 /// What a turn of the executor came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,11 +189,13 @@ pub(crate) enum Turn {
     Idle,
     /// It was told to stop, and everything that it had taken on is done.
     Stopped,
+    /// A snapshot is to take its place, which is noted on the disk.
+    Reopen,
 }
 
 impl Executor {
     /// Runs until it is told to stop, or something fails that must not be tried again.
-    pub(crate) fn run(mut self) -> Ended {
+    pub(crate) fn run(mut self) -> Result<Next, String> {
         let ended = loop {
             match self.turn() {
                 Ok(Turn::Busy) => {}
@@ -161,19 +204,15 @@ impl Executor {
                         break Err(why);
                     }
                 }
-                Ok(Turn::Stopped) => break self.last_checkpoint(),
+                Ok(Turn::Stopped) => break self.last_checkpoint().map(|()| Next::Stop),
+                Ok(Turn::Reopen) => break Ok(Next::Reopen),
                 Err(why) => break Err(why),
             }
         };
         if let Err(why) = &ended {
             tracing::error!(shard = self.shard, %why, "the shard stops");
         }
-        for proposal in self.state.proposals.drain(..) {
-            for (_, reply) in proposal.replies {
-                let why = "the shard stopped before the answer".to_owned();
-                let _ = reply.send(Err(LinkError::Unknown { shard: self.shard, why }));
-            }
-        }
+        self.give_up_proposals("the shard stopped before the answer");
         self.state.audits_stop.store(true, Ordering::Relaxed);
         ended
     }
@@ -183,14 +222,29 @@ impl Executor {
         while let Ok(event) = self.events.try_recv() {
             self.on_event(event)?;
         }
+        let heard = self.take_inbound()?;
+        self.notice_leader();
+        if !self.consensus.is_leader() || self.state.stopping {
+            self.refuse_requests()?;
+        }
         let proposed = self.may_propose() && self.propose()?;
         let advanced = self.advance()?;
-        self.run_parked()?;
+        if let Some(install) = self.state.group.install {
+            self.give_up_proposals("the shard has another leader now");
+            tracing::info!(
+                shard = self.shard,
+                index = install.index,
+                "a snapshot takes the place of this replica's state"
+            );
+            return Ok(Turn::Reopen);
+        }
+        let asked = self.run_parked()?;
         self.maybe_checkpoint(false)?;
+        self.look_after_snapshots()?;
         self.tick()?;
         Ok(match () {
             () if self.state.stopping && self.state.proposals.is_empty() => Turn::Stopped,
-            () if proposed || advanced => Turn::Busy,
+            () if heard || proposed || advanced || asked => Turn::Busy,
             () => Turn::Idle,
         })
     }
@@ -200,15 +254,21 @@ impl Executor {
             Event::Appended { number, bytes } => {
                 self.state.appending -= 1;
                 self.state.log_bytes += bytes;
-                self.consensus.on_appended(number);
+                let messages = self.consensus.on_appended(number);
+                self.send(messages);
             }
-            Event::Checkpointed(index) => {
+            Event::Exported(meta, files) => self.exported(meta, files),
+            Event::NotExported(why) => self.not_exported(&why),
+            Event::Checkpointed(checkpoint) => {
+                let index = checkpoint.index;
                 self.state.checkpointing = false;
                 self.state.checkpoint_index = index;
+                self.state.group.checkpoint = checkpoint;
                 if let Some(layer) = self.store.take_frozen() {
                     let _ = self.checkpoints.send(CheckpointJob::Drop(layer));
                 }
                 self.run_audits()?;
+                self.run_backups();
                 points::CHECKPOINT_KNOWN.pass();
                 self.send_to_log(LogJob::TruncateFront(index))?;
             }
@@ -219,9 +279,14 @@ impl Executor {
 
     /// One append at a time: what arrives meanwhile becomes one group. And memory since the checkpoint is bounded.
     fn may_propose(&self) -> bool {
+        let in_flight_max = match self.consensus.is_alone() {
+            true => limits::ENTRIES_IN_FLIGHT_MAX,
+            false => limits::ENTRIES_IN_FLIGHT_REPLICATED_MAX,
+        };
         self.state.appending == 0
-            && self.consensus.is_leader()
-            && self.consensus.last_index() < self.applied + limits::ENTRIES_IN_FLIGHT_MAX
+            && !self.state.stopping
+            && self.consensus.may_propose()
+            && self.consensus.last_index() < self.applied + in_flight_max
             && self.tables.new_layer().records() < limits::CHECKPOINT_RECORDS_MAX
     }
 
@@ -232,7 +297,7 @@ impl Executor {
         let mut events = 0;
         while let Some(message) = self.state.left_over.take().or_else(|| self.queue.try_recv().ok()) {
             let (request, reply, queued) = match message {
-                Message::Request { request, reply, queued } => (request, reply, queued),
+                Message::Request { request, reply, queued, .. } => (request, reply, queued),
                 other => {
                     self.on_message(other)?;
                     continue;
@@ -253,8 +318,8 @@ impl Executor {
             let full = events + more > limits::GROUP_EVENTS_MAX
                 || batch.commands.len() + commands.len() > limits::GROUP_COMMANDS_MAX;
             if full && !batch.commands.is_empty() {
-                self.state.left_over =
-                    Some(Message::Request { request: Request::Commands { after, commands }, reply, queued });
+                let request = Request::Commands { after, commands };
+                self.state.left_over = Some(Message::Request { request, reply, queued, any_replica: false });
                 break;
             }
             self.metrics.waited(&commands, queued.elapsed());
@@ -270,15 +335,35 @@ impl Executor {
             self.state.last_expiry = Some(Instant::now());
             batch.commands.extend(self.due_expiries()?);
         }
-        // A read at an instant that this clock has not reached waits for an entry that takes the clock there, for good.
-        if batch.commands.is_empty() && self.state.promised <= self.state.proposed_at.max(self.tables.now()) {
+        // A read at an instant that this clock has not reached waits for an entry that takes the clock there, for good. And
+        // followers' clocks stand still without entries.
+        let promised = self.state.promised > self.state.proposed_at.max(self.tables.now());
+        let fresh = self.state.last_proposal.is_some_and(|t| t.elapsed() < limits::CLOCK_ENTRY_INTERVAL);
+        if batch.commands.is_empty() && !promised && (fresh || self.consensus.is_alone()) {
             return Ok(false);
         }
+        self.state.last_proposal = Some(Instant::now());
         self.metrics.group_events.record(events as f64);
         batch.at = self.now();
         self.state.proposed_at = batch.at;
         points::BEFORE_PROPOSE.pass_each(&Kinds::of(|| apply::names(&batch)));
-        let index = self.consensus.propose(batch.pack()).map_err(|e| format!("cannot propose: {e}"))?;
+        let index = match self.consensus.propose(batch.pack()) {
+            Ok(index) => index,
+            Err(why) => {
+                // It has lost its office at this moment: nothing of it was or will be applied.
+                tracing::debug!(shard = self.shard, %why, "cannot propose");
+                for (_, reply) in replies {
+                    let _ = reply.send(Err(self.not_leader()));
+                }
+                return Ok(true);
+            }
+        };
+        // What was proposed there in an earlier office has lost its place to this entry, and can't be applied any more.
+        while self.state.proposals.back().is_some_and(|p| p.index >= index) {
+            for (_, reply) in self.state.proposals.pop_back().into_iter().flat_map(|p| p.replies) {
+                let _ = reply.send(Err(self.not_leader()));
+            }
+        }
         self.state.proposals.push_back(Proposal { index, term: self.consensus.term(), batch, replies });
         Ok(true)
     }
@@ -293,7 +378,8 @@ impl Executor {
         let here = self.clock.now().max(self.tables.now());
         let ahead = time.saturating_sub(here);
         (ahead > limits::CLOCK_AHEAD_MAX_NS)
-            .then(|| format!("a time in the request is {} s ahead of this shard's clock", ahead / 1_000_000_000))
+            .then(|| self.metrics.clock_ahead_refusals.increment(1))
+            .map(|()| format!("a time in the request is {} s ahead of this shard's clock", ahead / 1_000_000_000))
     }
 
     fn on_message(&mut self, message: Message) -> Ended {
@@ -311,11 +397,12 @@ impl Executor {
     }
 
     /// Starts a checkpoint when it is time, or when `now` says so and none is being written.
-    fn maybe_checkpoint(&mut self, now: bool) -> Ended {
-        let records = points::VALUE_CHECKPOINT_RECORDS.value().map_or(limits::CHECKPOINT_RECORDS, |n| n as usize);
+    pub(crate) fn maybe_checkpoint(&mut self, now: bool) -> Ended {
+        let records = points::VALUE_CHECKPOINT_RECORDS.value().map_or(self.sizes.checkpoint_records, |n| n as usize);
         let due = self.tables.new_layer().records() >= records
-            || self.tables.loaded_records() >= limits::CHECKPOINT_RECORDS
-            || self.state.log_bytes >= limits::CHECKPOINT_LOG_BYTES;
+            || self.tables.loaded_records() >= self.sizes.checkpoint_records
+            || self.state.log_bytes >= limits::CHECKPOINT_LOG_BYTES
+            || self.applied >= self.state.checkpoint_index + limits::CHECKPOINT_ENTRIES;
         if self.state.checkpointing || !(due || now) {
             return Ok(());
         }
@@ -324,7 +411,8 @@ impl Executor {
         self.store.set_frozen(Some(layer.clone()));
         self.state.checkpointing = true;
         self.state.log_bytes = 0;
-        let checkpoint = Checkpoint { layer, scalars, applied: self.applied };
+        let group = SnapshotMeta { index: self.applied, term: self.applied_term, members: self.consensus.members() };
+        let checkpoint = Checkpoint { layer, scalars, group };
         self.checkpoints.send(CheckpointJob::Write(checkpoint)).map_err(|_| "the checkpoint thread ended".to_owned())
     }
 
@@ -348,10 +436,9 @@ impl Executor {
             return Ok(());
         }
         self.state.last_tick = Some(now);
-        if self.state.last_raft_tick.is_none_or(|t| now - t >= 2 * limits::TICK) {
-            self.state.last_raft_tick = Some(now);
-            self.consensus.tick();
-        }
+        self.consensus.tick();
+        self.reconcile();
+        self.measure_group();
         if self.state.last_store_metrics.is_none_or(|t| now - t >= limits::STORE_METRICS_INTERVAL) {
             self.state.last_store_metrics = Some(now);
             self.metrics.store(self.store.rows().figures());
@@ -372,10 +459,15 @@ impl Executor {
         let timeout = crossbeam_channel::after(limits::TICK);
         // While an append is under way the queue is left to grow into the next group.
         let nothing = crossbeam_channel::never();
-        let queue = if self.may_propose() { &self.queue } else { &nothing };
+        let listens = self.may_propose() || self.state.stopping || !self.consensus.is_leader();
+        let queue = if listens { &self.queue } else { &nothing };
         select! {
             recv(self.events) -> event => {
                 self.on_event(event.map_err(|_| "the helper threads ended".to_owned())?)
+            }
+            recv(self.inbox) -> inbound => {
+                self.state.inbound = inbound.ok();
+                Ok(())
             }
             recv(queue) -> message => {
                 match message {

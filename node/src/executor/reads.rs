@@ -9,6 +9,10 @@
 //! the holds that were open when it came have ended; their ends have moved the clock above all those decisions, and the
 //! clock's time then is its instant.
 //!
+//! Before that, a majority has to confirm that this replica still leads, in a round that began after the read came: a leader that
+//! was cut off does not know of its successor. A read of a named instant needs no such round, and may be answered by any
+//! replica: the log's times only rise, so once an applied entry has reached the instant, nothing can appear at or below it.
+//!
 //! No read is taken in the middle of a chain, whose events have timestamps of their own but happen as a whole. A read of
 //! "now" moves on to the chain's end; one that names its instant is answered with that end, since all shards have to read at
 //! the same one.
@@ -30,6 +34,8 @@ pub(super) struct Parked {
     pub(super) reply: Reply,
     since: Instant,
     waits: Waits,
+    /// The round that has to confirm that this replica leads; none where it does not matter.
+    round: Option<u64>,
 }
 
 /// What a read waits for.
@@ -59,23 +65,67 @@ impl Executor {
         let waits = match &query {
             Query::Status | Query::Pending(_) | Query::KnownAccounts(_) => Waits::Nothing,
             Query::AuditProgress(_) | Query::AuditBuckets(_) | Query::AuditHalves(_) => Waits::Nothing,
+            Query::BackupPage(..) => Waits::Nothing,
             Query::InDoubt(_) | Query::Attempts(_) | Query::Resolutions(_) => Waits::Nothing,
             _ if named == 0 => Waits::HoldsUntil(self.tables.now()),
             _ => Waits::Instant { at: named, barrier: self.consensus.last_index() },
         };
+        // At a named instant it does not matter who leads: once an applied entry has reached it, nothing can appear below.
+        let round = match (&query, waits) {
+            (Query::Status | Query::AuditProgress(_), _) | (_, Waits::Instant { .. }) => None,
+            _ => Some(self.state.rounds.next()),
+        };
         // From now on this shard gives no timestamp at or below a named instant.
         self.state.promised = self.state.promised.max(named);
-        self.state.parked.push_back(Parked { query, reply, since: Instant::now(), waits });
+        self.state.parked.push_back(Parked { query, reply, since: Instant::now(), waits, round });
     }
 
-    /// Answers the reads that may be answered.
-    pub(super) fn run_parked(&mut self) -> Ended {
+    /// Takes on a read of an instant at a replica that does not lead: from what it has applied, once that has reached the
+    /// instant. No entry that comes later has a time at or below it.
+    pub(super) fn park_as_follower(&mut self, query: Query, reply: Reply) {
+        if self.state.parked.len() >= limits::PARKED_READS_MAX {
+            let why = format!("{} reads wait already", limits::PARKED_READS_MAX);
+            let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
+            return;
+        }
+        let waits = Waits::Instant { at: query.instant(), barrier: 0 };
+        self.state.parked.push_back(Parked { query, reply, since: Instant::now(), waits, round: None });
+    }
+
+    /// Begins a round when a read waits for one and none is under way. Answers whether it has.
+    fn confirm_reads(&mut self) -> bool {
+        let rounds = &self.state.rounds;
+        let wanted = self.state.parked.iter().any(|parked| parked.round == Some(rounds.next()));
+        if !wanted || rounds.is_busy() || !self.consensus.confirm_reads(rounds.next()) {
+            return false;
+        }
+        self.state.rounds.begin();
+        true
+    }
+
+    /// Answers the reads that may be answered. Answers whether others were asked to confirm some.
+    pub(super) fn run_parked(&mut self) -> Result<bool, String> {
+        let asked = self.confirm_reads();
         let began = Instant::now();
+        let (confirmed, index) = self.state.rounds.confirmed();
         for _ in 0..self.state.parked.len() {
             if began.elapsed() > limits::READS_SLICE {
                 break;
             }
             let Some(mut parked) = self.state.parked.pop_front() else { break };
+            if parked.round.is_some_and(|round| round > confirmed || self.applied < index) {
+                if parked.since.elapsed() > limits::PARKED_READ_TIMEOUT {
+                    let why = "no majority has confirmed in time that this replica leads; read again".to_owned();
+                    let _ = parked.reply.send(Err(LinkError::Unknown { shard: self.shard, why }));
+                } else {
+                    self.state.parked.push_back(parked);
+                }
+                continue;
+            }
+            if parked.round.take().is_some() && matches!(parked.waits, Waits::HoldsUntil(_)) {
+                // Only now all that was acknowledged before the read came is known to be applied here, holds included.
+                parked.waits = Waits::HoldsUntil(self.tables.now());
+            }
             let oldest = self.tables.holds().oldest().unwrap_or(Timestamp::MAX);
             if let Waits::HoldsUntil(arrival) = parked.waits
                 && oldest > arrival
@@ -98,13 +148,13 @@ impl Executor {
                 _ => self.state.parked.push_back(parked),
             }
         }
-        Ok(())
+        Ok(asked)
     }
 
     /// Answers a read of the instant `at`, unless that is in the middle of a chain.
     fn answer_whole(&mut self, mut parked: Parked, at: Timestamp, barrier: u64) -> Ended {
         let whole = self.tables.chains().whole_at(at);
-        if whole == at || matches!(parked.query, Query::Audit(..) | Query::AuditRecords(..)) {
+        if whole == at || matches!(parked.query, Query::Audit(..) | Query::AuditRecords(..) | Query::BackupBegin(_)) {
             return self.answer(parked, at);
         }
         if parked.query.instant() != 0 {
@@ -121,12 +171,21 @@ impl Executor {
     fn answer(&mut self, parked: Parked, at: Timestamp) -> Ended {
         match parked.query {
             Query::Audit(number, _) => return self.start_audit(parked, number, at),
+            Query::BackupBegin(begin) => return self.start_backup(parked, begin),
+            Query::BackupPage(number, page) => {
+                self.ask_backup(number, page, parked.reply);
+                return Ok(());
+            }
             Query::AuditBuckets(query) => return self.queue_audit(Task::Buckets(query), parked.reply),
             Query::AuditHalves(query) => return self.queue_audit(Task::Halves(query), parked.reply),
             _ => {}
         }
-        let answer = self.read(&parked.query, at).map_err(|e| e.to_string())?;
-        let _ = parked.reply.send(Ok(Response::Query(answer)));
+        let answer = match self.read(&parked.query, at) {
+            Ok(answer) => Ok(Response::Query(answer)),
+            Err(e @ StoreError::TooFarBack { .. }) => Err(LinkError::Refused { shard: self.shard, why: e.to_string() }),
+            Err(e) => return Err(e.to_string()),
+        };
+        let _ = parked.reply.send(answer);
         Ok(())
     }
 
@@ -173,6 +232,7 @@ impl Executor {
             Query::Audit(..) | Query::AuditBuckets(_) | Query::AuditHalves(_) => {
                 unreachable!("an audit has a thread of its own")
             }
+            Query::BackupBegin(_) | Query::BackupPage(..) => unreachable!("a backup has a thread of its own"),
         })
     }
 
@@ -200,7 +260,11 @@ impl Executor {
             return Ok(Some(account));
         }
         let new = Some(self.tables.new_layer());
-        let later = self.store.history(new, account.id, at + 1, Timestamp::MAX, true, usize::MAX)?;
+        let most = limits::TAKEN_BACK_MAX;
+        let later = self.store.history(new, account.id, at + 1, Timestamp::MAX, true, most + 1)?;
+        if later.len() > most {
+            return Err(StoreError::TooFarBack { account: account.id, most });
+        }
         for (time, _) in later {
             let Some(record) = self.record_at(time)? else { continue };
             let resolved = self.resolved_by(&record.transfer)?;

@@ -56,6 +56,8 @@ impl SegmentLog {
     ) -> Result<(Self, Recovered), LogError> {
         check_options(identity, options)?;
         disk.create_dir(dir).map_err(LogError::io("create", dir))?;
+        // A process may have died between naming a file and making the name durable, and what comes now is built upon it.
+        files::sync_dir(&*disk, dir)?;
         let mut listing = files::list(&*disk, dir)?;
         if let Some(newest) = files::read_newest(&*disk, dir)?
             && listing.segments.last().is_none_or(|last| *last < newest)

@@ -11,6 +11,7 @@ use crest_ledger::wire::stored;
 
 use super::rows::{SortedFile, Storage};
 use super::{StoreError, keys, rehearsals};
+use crate::consensus::{Members, SnapshotMeta};
 use crate::points;
 
 /// What one checkpoint stores.
@@ -19,12 +20,28 @@ pub struct Checkpoint {
     pub layer: Arc<Layer>,
     /// The shard's numbers.
     pub scalars: Scalars,
-    /// The last log entry whose effects are in it.
-    pub applied: u64,
+    /// The last log entry whose effects are in it, and the group then.
+    pub(crate) group: SnapshotMeta,
+}
+
+/// The term of the applied position and the members of the group then, as the value of one entry.
+pub(crate) fn pack_group(group: &SnapshotMeta) -> Vec<u8> {
+    let mut out = Vec::new();
+    Writer(&mut out).u64(group.index).u64(group.term);
+    group.members.pack(&mut out);
+    out
+}
+
+/// The inverse of [`pack_group`].
+pub(crate) fn unpack_group(bytes: &[u8]) -> Option<SnapshotMeta> {
+    let mut r = Reader(bytes);
+    let (index, term) = (r.u64()?, r.u64()?);
+    let members = Members::unpack(&mut r)?;
+    r.is_empty().then_some(SnapshotMeta { index, term, members })
 }
 
 /// The applied position and the shard's numbers, as the value of one entry.
-fn pack_position(scalars: &Scalars, applied: u64) -> Vec<u8> {
+pub(crate) fn pack_position(scalars: &Scalars, applied: u64) -> Vec<u8> {
     let mut out = Vec::new();
     Writer(&mut out).u64(applied).u64(scalars.clock).u64(scalars.last_account).u64(scalars.last_transfer);
     Writer(&mut out).u64(scalars.accounts).u64(scalars.transfers);
@@ -62,8 +79,9 @@ impl Checkpoint {
     fn put_all(&self, file: &mut dyn SortedFile) -> Result<(), StoreError> {
         let layer = &self.layer;
         let mut value = Vec::new();
-        file.put(&keys::meta("position"), Some(&pack_position(&self.scalars, self.applied)))?;
-        file.put(&keys::meta("rehearsals"), Some(&rehearsals::pack(&self.scalars, self.applied)))?;
+        file.put(&keys::meta("position"), Some(&pack_position(&self.scalars, self.group.index)))?;
+        file.put(&keys::meta("raft"), Some(&pack_group(&self.group)))?;
+        file.put(&keys::meta("rehearsals"), Some(&rehearsals::pack(&self.scalars, self.group.index)))?;
 
         let mut accounts: Vec<_> = layer.accounts.values().map(|a| (keys::account(a.id), a)).collect();
         accounts.sort_unstable_by(|a, b| a.0.cmp(&b.0));

@@ -6,6 +6,7 @@
 pub mod keys;
 pub mod rows;
 pub mod rocks;
+pub mod home;
 mod load;
 mod scan;
 pub mod checkpoint;
@@ -17,14 +18,15 @@ use std::sync::Arc;
 use crest_ledger::tables::{Layer, Scalars, Tables};
 use crest_ledger::wire::stored;
 use rehearsals::Counts;
-use rows::{Entry, Storage};
+use rows::{Entry, Rows, Storage};
 
+use crate::consensus::SnapshotMeta;
 use crate::points;
 
 pub use scan::Row;
 
 /// The version of everything on disk. Another one is refused.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Which ledger a data folder belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,19 @@ pub struct Identity {
     pub shards: u32,
 }
 
+impl Identity {
+    /// As the store keeps it.
+    pub(crate) fn text(&self) -> String {
+        format!("format={FORMAT_VERSION} cluster={} shard={} of {}", self.cluster, self.shard, self.shards)
+    }
+}
+
+/// The name of the cluster that rows belong to, when they say it.
+pub(crate) fn cluster_of(rows: &dyn Rows) -> Option<String> {
+    let identity = String::from_utf8(rows.get(&keys::meta("identity")).ok()??).ok()?;
+    identity.split(' ').find_map(|word| word.strip_prefix("cluster=")).map(str::to_owned)
+}
+
 /// Why a store can't be opened or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -47,6 +62,17 @@ pub enum StoreError {
         path: String,
         /// What RocksDB says.
         source: rocksdb::Error,
+    },
+    /// A read of the past that would take too long: the shard goes on.
+    #[error(
+        "account {account} has more than {most} transfers since that instant: read a later instant, or list the account's \
+         balances"
+    )]
+    TooFarBack {
+        /// Whose.
+        account: u128,
+        /// Transfers that one read takes back.
+        most: usize,
     },
     /// Another process has it open.
     #[error("the data folder {path} is in use by another process; stop that one, or give another folder")]
@@ -103,28 +129,35 @@ pub struct Store {
 
 impl Store {
     /// Reads back what `rows` hold, or begins a new store when they are empty. Returns the working state at its last
-    /// checkpoint, and the log position of that.
+    /// checkpoint, the log position of that, and the group then.
     ///
     /// # Errors
     /// When they are another ledger's, of another version, or damaged.
-    pub fn open(rows: Arc<dyn Storage>, identity: &Identity) -> Result<(Self, Tables, u64), StoreError> {
+    pub(crate) fn open(
+        rows: Arc<dyn Storage>,
+        identity: &Identity,
+    ) -> Result<(Self, Tables, SnapshotMeta), StoreError> {
         let store = Self { rows, frozen: None, expired_until: 0 };
         store.check_identity(identity)?;
         let (mut scalars, applied) = match store.get(keys::meta("position"))? {
             None => (Scalars::default(), 0),
             Some(bytes) => checkpoint::unpack_position(&bytes).ok_or_else(|| store.damaged("the position"))?,
         };
+        let group = match store.get(keys::meta("raft"))? {
+            None if applied == 0 => SnapshotMeta::default(),
+            None => return Err(store.damaged("the members of the group are missing")),
+            Some(bytes) => checkpoint::unpack_group(&bytes)
+                .filter(|group| group.index == applied)
+                .ok_or_else(|| store.damaged("the members of the group"))?,
+        };
         store.count_rehearsals(&mut scalars, applied)?;
         let mut tables = Tables::new(identity.shard, scalars);
         store.restore(&mut tables)?;
-        Ok((store, tables, applied))
+        Ok((store, tables, group))
     }
 
     fn check_identity(&self, identity: &Identity) -> Result<(), StoreError> {
-        let expected = format!(
-            "format={FORMAT_VERSION} cluster={} shard={} of {}",
-            identity.cluster, identity.shard, identity.shards
-        );
+        let expected = identity.text();
         match self.get(keys::meta("identity"))? {
             None => {
                 points::START_UNNAMED.pass();

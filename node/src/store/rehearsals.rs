@@ -21,7 +21,7 @@ pub(crate) struct Counts {
 }
 
 /// The entry's value.
-pub(super) fn pack(scalars: &Scalars, applied: u64) -> Vec<u8> {
+pub(crate) fn pack(scalars: &Scalars, applied: u64) -> Vec<u8> {
     let mut out = Vec::new();
     Writer(&mut out).u64(applied).u64(scalars.rehearsal_accounts).u64(scalars.rehearsal_transfers);
     out

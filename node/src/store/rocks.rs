@@ -1,8 +1,10 @@
 //! The rows in RocksDB. Its own log is off the path: state reaches it only as sorted files that are ingested whole.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, Direction, IngestExternalFileOptions, IteratorMode, Options, ReadOptions, Snapshot,
     SstFileWriter,
@@ -10,6 +12,7 @@ use rocksdb::{
 
 use super::StoreError;
 use super::rows::{Entry, Rows, SortedFile, Storage};
+use crate::snapshot::Export;
 use crate::{limits, points};
 
 /// RocksDB's own figures and our names for them.
@@ -42,6 +45,8 @@ impl Rocks {
     pub fn open(dir: &Path, scratch: &Path) -> Result<Arc<Self>, StoreError> {
         let path = dir.display().to_string();
         check_current(dir, &path)?;
+        // What a process that died had offered to others.
+        let _ = std::fs::remove_dir_all(scratch.join("export"));
         match DB::open(&options(), dir) {
             Ok(db) => {
                 let mut file_options = Options::default();
@@ -123,11 +128,60 @@ impl Storage for Rocks {
         Box::new(RocksSnapshot { rocks: self, snapshot: self.db.snapshot() })
     }
 
+    fn export(&self) -> Result<Arc<dyn Export>, StoreError> {
+        let dir = self.scratch.join("export");
+        // Never a name that an earlier one had, which may still be read.
+        let number = crate::log::disk::Disk::random(&crate::log::disk::SystemDisk);
+        std::fs::create_dir_all(&dir).map_err(|source| StoreError::Io { path: dir.display().to_string(), source })?;
+        let files = RocksExport { dir: dir.join(number.to_string()) };
+        let checkpoint = Checkpoint::new(&self.db).map_err(|e| self.error(e))?;
+        checkpoint.create_checkpoint(&files.dir).map_err(|e| self.error(e))?;
+        Ok(Arc::new(files))
+    }
+
     fn figures(&self) -> Vec<(&'static str, u64)> {
         let figure = |(property, name): &(&'static str, &'static str)| {
             Some((*name, self.db.property_int_value(*property).ok().flatten()?))
         };
         FIGURES.iter().filter_map(figure).collect()
+    }
+}
+
+/// Hard links of RocksDB's files in a folder of their own, which goes when nobody needs it any more.
+struct RocksExport {
+    dir: PathBuf,
+}
+
+impl RocksExport {
+    fn error(&self, file: &str, source: std::io::Error) -> StoreError {
+        StoreError::Io { path: self.dir.join(file).display().to_string(), source }
+    }
+}
+
+impl Export for RocksExport {
+    fn files(&self) -> Vec<(String, u64)> {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let file = |e: std::fs::DirEntry| Some((e.file_name().into_string().ok()?, e.metadata().ok()?.len()));
+        let mut files: Vec<(String, u64)> = entries.filter_map(file).collect();
+        files.sort();
+        files
+    }
+
+    fn read(&self, file: &str, offset: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+        // The name comes from another node: only one of those that were told.
+        let (_, bytes) = self.files().into_iter().find(|(name, _)| name == file).ok_or_else(|| {
+            self.error(file, std::io::Error::new(std::io::ErrorKind::NotFound, "no such file in the snapshot"))
+        })?;
+        let mut piece = vec![0; length.min(usize::try_from(bytes.saturating_sub(offset)).unwrap_or(length))];
+        let open = std::fs::File::open(self.dir.join(file));
+        open.and_then(|f| f.read_exact_at(&mut piece, offset)).map_err(|e| self.error(file, e))?;
+        Ok(piece)
+    }
+}
+
+impl Drop for RocksExport {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! [`super::rocks`] is RocksDB behind it; the simulation has rows in memory.
 
+use std::sync::Arc;
+
 use super::StoreError;
+use crate::snapshot::Export;
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
@@ -47,6 +50,14 @@ pub trait Storage: Rows + Send + Sync {
 
     /// The rows as they are now, whatever changes afterwards.
     fn snapshot(&self) -> Box<dyn Rows + '_>;
+
+    /// The files of the rows as they are now, whatever changes afterwards.
+    ///
+    /// # Errors
+    /// When they can't be made, or this storage has no files.
+    fn export(&self) -> Result<Arc<dyn Export>, StoreError> {
+        Err(StoreError::Damaged { path: self.path(), what: "this storage has no files to offer".to_owned() })
+    }
 
     /// What the storage says of itself: names of metrics, and their values.
     fn figures(&self) -> Vec<(&'static str, u64)>;

@@ -11,6 +11,7 @@ use crest_ledger::{Account, AccountFlags, Timestamp, Transfer, TransferFlags};
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use crate::consensus::SnapshotMeta;
 use crate::store::checkpoint::Checkpoint;
 use crate::store::rows::{Entry, Rows, SortedFile, Storage};
 use crate::store::{StoreError, keys};
@@ -143,7 +144,8 @@ impl Ledger {
     pub(super) fn store(mut self) -> Memory {
         let rows = Memory::default();
         let (layer, scalars) = self.tables.freeze();
-        Checkpoint { layer: Arc::new(layer), scalars, applied: 1 }.write(&rows).unwrap();
+        let group = SnapshotMeta { index: 1, ..SnapshotMeta::default() };
+        Checkpoint { layer: Arc::new(layer), scalars, group }.write(&rows).unwrap();
         rows
     }
 }
