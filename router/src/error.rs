@@ -17,7 +17,9 @@ pub enum RouterError {
 impl From<LinkError> for RouterError {
     fn from(e: LinkError) -> Self {
         match e {
-            LinkError::Refused { .. } => Self::Refused(e.to_string()),
+            LinkError::Refused { .. } | LinkError::NotLeader { .. } | LinkError::Unreachable { .. } => {
+                Self::Refused(e.to_string())
+            }
             LinkError::Unknown { .. } => Self::Unknown(e.to_string()),
         }
     }

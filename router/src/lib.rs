@@ -17,6 +17,8 @@ mod finisher;
 mod known;
 pub mod reads;
 pub mod audit;
+pub mod backup;
+mod backup_messages;
 pub mod in_doubt;
 pub mod resolve;
 mod in_doubt_messages;

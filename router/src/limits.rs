@@ -60,6 +60,21 @@ pub const AUDIT_QUESTIONS_MAX: usize = 1_000;
 /// Transfers that differ between two shards after which no more are looked for: 276 bytes each, and a second look at each.
 pub const AUDIT_SPLITS_MAX: usize = 2_000;
 
+/// Shards that are asked for their backups at a time. Each keeps a snapshot meanwhile, and a page of a MiB is under way.
+pub const BACKUP_SHARDS: usize = 4;
+
+/// Pages of a backup that wait for whoever writes them, of a MiB each. A client that reads slowly slows the shards down.
+pub const BACKUP_PAGES_MAX: usize = 2;
+
+/// How long a backup waits for a shard that does not answer: more than a leader's election or a node's restart takes.
+pub const BACKUP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a shard's part is begun again at the same instant. Each time, what was told of it before is void.
+pub const BACKUP_BEGINS_MAX: u32 = 8;
+
+/// The pause before a shard is asked again.
+pub const BACKUP_PAUSE: Duration = Duration::from_millis(250);
+
 /// The first pause before something that was blocked is tried again; it doubles up to the next one.
 pub const BLOCKED_PAUSE_MIN: Duration = Duration::from_micros(300);
 

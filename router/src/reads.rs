@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crest_ledger::txn::ShardId;
 use crest_ledger::wire::{Query, QueryAnswer, Request, Response, ShardStatus};
 use crest_ledger::{Account, AccountBalance, AccountFilter, QueryFilter, Timestamp, Transfer};
-use crest_link::LinkError;
+use crest_link::{Answering, LinkError};
 use crest_topology::SlotRange;
 use futures_util::future::join_all;
 
@@ -16,19 +16,45 @@ use crate::router::Router;
 /// A page of rows, and the timestamp after which the next one goes on.
 pub type Page<T> = (Vec<T>, Option<Timestamp>);
 
+/// When, and by whom, a read is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadAt {
+    /// The instant, ns; 0 is now.
+    pub timestamp: Timestamp,
+    /// Whether replicas that do not lead may answer; only at a named instant.
+    pub from_followers: bool,
+}
+
+impl ReadAt {
+    /// Now, by the leaders.
+    pub const NOW: Self = Self { timestamp: 0, from_followers: false };
+}
+
 impl Router {
     /// The accounts with these ids, in the order asked, and the instant that their balances are of.
     ///
     /// # Errors
     /// When a shard does not answer; reading again is always safe.
     pub async fn lookup_accounts(&self, ids: &[u128]) -> Result<(Vec<Account>, Timestamp), RouterError> {
+        self.lookup_accounts_at(ids, ReadAt::NOW).await
+    }
+
+    /// As [`Router::lookup_accounts`], at an instant and by whom `read` says.
+    ///
+    /// # Errors
+    /// As of [`Router::lookup_accounts`].
+    pub async fn lookup_accounts_at(
+        &self,
+        ids: &[u128],
+        read: ReadAt,
+    ) -> Result<(Vec<Account>, Timestamp), RouterError> {
         let mut by_shard: BTreeMap<ShardId, Vec<u128>> = BTreeMap::new();
         for id in ids {
             by_shard.entry(self.links.map().shard_of(*id)).or_default().push(*id);
         }
         let shards: Vec<ShardId> = by_shard.keys().copied().collect();
         let query = |shard: ShardId, at| Query::Accounts(at, by_shard[&shard].clone());
-        let (mut at, answers) = self.ask_at_one_instant(&shards, query).await?;
+        let (mut at, answers) = self.ask_at(&shards, read, query).await?;
         let mut found = HashMap::new();
         for answer in answers {
             if let QueryAnswer::Accounts(accounts, read_at) = answer {
@@ -45,8 +71,16 @@ impl Router {
     /// # Errors
     /// As of [`Router::lookup_accounts`].
     pub async fn lookup_transfers(&self, ids: &[u128]) -> Result<Vec<Transfer>, RouterError> {
+        self.lookup_transfers_at(ids, ReadAt::NOW).await
+    }
+
+    /// As [`Router::lookup_transfers`], at an instant and by whom `read` says.
+    ///
+    /// # Errors
+    /// As of [`Router::lookup_accounts`].
+    pub async fn lookup_transfers_at(&self, ids: &[u128], read: ReadAt) -> Result<Vec<Transfer>, RouterError> {
         let query = |_, at| Query::Transfers(at, ids.to_vec());
-        let (_, answers) = self.ask_at_one_instant(self.links.map().shards(), query).await?;
+        let (_, answers) = self.ask_at(self.links.map().shards(), read, query).await?;
         let mut found = HashMap::new();
         for answer in answers {
             if let QueryAnswer::Transfers(rows, _) = answer {
@@ -150,9 +184,20 @@ impl Router {
         shards: &[ShardId],
         query: impl Fn(ShardId, Timestamp) -> Query,
     ) -> Result<(Timestamp, Vec<QueryAnswer>), RouterError> {
-        let mut at = self.one_instant(shards).await?;
+        self.ask_at(shards, ReadAt::NOW, query).await
+    }
+
+    /// As [`Router::ask_at_one_instant`], at the instant and by whom `read` says.
+    async fn ask_at(
+        &self,
+        shards: &[ShardId],
+        read: ReadAt,
+        query: impl Fn(ShardId, Timestamp) -> Query,
+    ) -> Result<(Timestamp, Vec<QueryAnswer>), RouterError> {
+        let mut at = if read.timestamp == 0 { self.one_instant(shards).await? } else { read.timestamp };
         for _ in 0..limits::INSTANT_TRIES {
-            let answers = self.ask(shards.iter().map(|shard| (*shard, query(*shard, at)))).await?;
+            let queries = shards.iter().map(|shard| (*shard, query(*shard, at)));
+            let answers = if read.from_followers { self.ask_any(queries).await? } else { self.ask(queries).await? };
             // A shard that answers with a time says that the instant is in the middle of a chain, which ends then.
             let later = answers.iter().filter_map(|answer| match answer {
                 QueryAnswer::Clock(later) => Some(*later),
@@ -188,10 +233,20 @@ impl Router {
         &self,
         queries: impl IntoIterator<Item = (ShardId, Query)>,
     ) -> Result<Vec<QueryAnswer>, RouterError> {
-        let asked: Vec<_> = queries
-            .into_iter()
-            .map(|(shard, query)| self.links.send(shard, Request::Query(query), limits::REQUEST_TIMEOUT))
-            .collect();
+        let send = |(shard, query)| self.links.send(shard, Request::Query(query), limits::REQUEST_TIMEOUT);
+        Self::answers(queries.into_iter().map(send).collect()).await
+    }
+
+    /// As [`Router::ask`]; replicas that do not lead may answer.
+    async fn ask_any(
+        &self,
+        queries: impl IntoIterator<Item = (ShardId, Query)>,
+    ) -> Result<Vec<QueryAnswer>, RouterError> {
+        let send = |(shard, query)| self.links.send_to_any(shard, Request::Query(query), limits::REQUEST_TIMEOUT);
+        Self::answers(queries.into_iter().map(send).collect()).await
+    }
+
+    async fn answers(asked: Vec<Answering>) -> Result<Vec<QueryAnswer>, RouterError> {
         let mut answers = Vec::new();
         for answer in join_all(asked).await {
             match answer? {

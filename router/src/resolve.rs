@@ -133,7 +133,9 @@ impl Router {
                 _ => Err(ResolveError::Router(other_answer(decider))),
             },
             Ok(Response::Query(_)) => Err(ResolveError::Router(other_answer(decider))),
-            Err(LinkError::Refused { why, .. }) => Err(self.decider_silent(&ask.txn, decider, &why)),
+            Err(LinkError::Refused { why, .. } | LinkError::Unreachable { why, .. }) => {
+                Err(self.decider_silent(&ask.txn, decider, &why))
+            }
             Err(e) => Err(ResolveError::Router(e.into())),
         }
     }

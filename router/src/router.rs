@@ -12,6 +12,7 @@ use crest_link::Links;
 use futures_util::future::join_all;
 
 use crate::admission::Admission;
+use crate::audit::Audits;
 use crate::drive::{Driver, Tally};
 use crate::error::RouterError;
 use crate::finisher::Finisher;
@@ -28,6 +29,7 @@ pub struct Router {
     pub(crate) driver: Driver,
     known: Arc<Known>,
     admission: Admission,
+    pub(crate) audits: Audits,
 }
 
 impl Router {
@@ -52,7 +54,7 @@ impl Router {
             blocked: Tally::new("crest_router_blocked_total"),
             attempts: Tally::new("crest_router_cross_shard_attempts_total"),
         };
-        Self { links, driver, known: Arc::default(), admission: Admission::new() }
+        Self { links, driver, known: Arc::default(), admission: Admission::new(), audits: Audits::default() }
     }
 
     /// Creates accounts; one result for each, in order.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crest_ledger::txn::EventResult;
 use crest_ledger::{AccountStatus, Traffic, TransferStatus};
-use crest_proto::border;
+use crest_proto::border::{self, FieldError};
 use crest_proto::v1;
 use crest_proto::v1::ledger_server::{Ledger, LedgerServer};
 use crest_proto::v1::operations_server::{Operations, OperationsServer};
@@ -19,8 +19,9 @@ use crate::audit::Audit;
 use crate::audit::progress::{Progress, Stage};
 use crate::calls::{Calls, asked_for};
 use crate::error::RouterError;
+use crate::reads::ReadAt;
 use crate::router::Router;
-use crate::{in_doubt_messages, limits, status_message};
+use crate::{backup_messages, in_doubt_messages, limits, status_message};
 
 /// The methods of [`LedgerService`], as the metrics name them.
 const LEDGER_METHODS: [&str; 9] = [
@@ -36,7 +37,8 @@ const LEDGER_METHODS: [&str; 9] = [
 ];
 
 /// Those of [`OperationsService`]. They are neither live nor of a rehearsal, and count as live.
-const OPERATIONS_METHODS: [&str; 5] = ["audit", "watch_audit", "list_in_doubt", "resolve", "list_resolutions"];
+const OPERATIONS_METHODS: [&str; 6] =
+    ["audit", "watch_audit", "backup", "list_in_doubt", "resolve", "list_resolutions"];
 
 /// The service `crest.v1.Ledger`.
 pub fn ledger_server(router: Router) -> LedgerServer<LedgerService> {
@@ -116,8 +118,8 @@ impl Ledger for LedgerService {
     async fn lookup_accounts(&self, request: Request<v1::LookupAccountsRequest>) -> Answer<v1::LookupAccountsResponse> {
         let call = self.calls.begin("lookup_accounts", Traffic::Live);
         call.end(async {
-            let ids = border::ids_from(request.into_inner().ids)?;
-            let (accounts, timestamp) = self.router.lookup_accounts(&ids).await?;
+            let (ids, read) = lookup_of(request.get_ref().read, request.into_inner().ids)?;
+            let (accounts, timestamp) = self.router.lookup_accounts_at(&ids, read).await?;
             let traffic = Traffic::of_all(accounts.iter().map(|a| a.ledger));
             let accounts = accounts.iter().map(border::account_to).collect();
             Ok((v1::LookupAccountsResponse { accounts, timestamp }, traffic))
@@ -131,8 +133,8 @@ impl Ledger for LedgerService {
     ) -> Answer<v1::LookupTransfersResponse> {
         let call = self.calls.begin("lookup_transfers", Traffic::Live);
         call.end(async {
-            let ids = border::ids_from(request.into_inner().ids)?;
-            let transfers = self.router.lookup_transfers(&ids).await?;
+            let (ids, read) = lookup_of(request.get_ref().read, request.into_inner().ids)?;
+            let transfers = self.router.lookup_transfers_at(&ids, read).await?;
             let traffic = Traffic::of_all(transfers.iter().map(|t| t.ledger));
             Ok((
                 v1::LookupTransfersResponse { transfers: transfers.iter().map(border::transfer_to).collect() },
@@ -200,6 +202,12 @@ impl Ledger for LedgerService {
     }
 }
 
+/// What is looked up, and when.
+fn lookup_of(read: Option<v1::ReadAt>, ids: Vec<v1::Uint128>) -> Result<(Vec<u128>, ReadAt), FieldError> {
+    let (timestamp, from_followers) = border::read_at_from(read)?;
+    Ok((border::ids_from(ids)?, ReadAt { timestamp, from_followers }))
+}
+
 impl LedgerService {
     async fn create(
         &self,
@@ -251,6 +259,14 @@ impl Operations for OperationsService {
             let _ = updates.send(update.map(|r| Update::Response(r.into_inner())).map(update_to)).await;
         });
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    type BackupStream = ReceiverStream<Result<v1::BackupResponse, Status>>;
+
+    async fn backup(&self, request: Request<v1::BackupRequest>) -> Answer<Self::BackupStream> {
+        let since = backup_messages::since_from(request.get_ref())?;
+        let call = self.calls.begin("backup", Traffic::Live);
+        Ok(Response::new(backup_messages::stream(self.router.clone(), since, call)))
     }
 
     async fn status(&self, _request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {

@@ -117,6 +117,12 @@ impl Operations for Instant {
         Ok(Response::new(Box::pin(tokio_stream::iter([Ok(update)]))))
     }
 
+    type BackupStream = Pin<Box<dyn Stream<Item = Result<v1::BackupResponse, Status>> + Send>>;
+
+    async fn backup(&self, _: Request<v1::BackupRequest>) -> Answer<Self::BackupStream> {
+        never()
+    }
+
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
         let slots = vec![v1::SlotRange { first: 0, last: crest_topology::SLOTS as u32 - 1 }];
         let shard = v1::ShardStatus { reachable: true, slots, ..v1::ShardStatus::default() };

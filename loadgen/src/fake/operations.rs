@@ -64,6 +64,12 @@ impl Operations for Fake {
         Ok(Response::new(tokio_stream::iter(updates.into_iter().collect::<Vec<_>>())))
     }
 
+    type BackupStream = tokio_stream::Empty<Result<v1::BackupResponse, Status>>;
+
+    async fn backup(&self, _: Request<v1::BackupRequest>) -> Answer<Self::BackupStream> {
+        Err(Status::unimplemented("not in the fake"))
+    }
+
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
         let transfers = self.state().transfers.len() as u64;
         let map = SlotMap::even(&(0..SHARDS).collect::<Vec<_>>()).map_err(|e| Status::internal(e.to_string()))?;

@@ -184,7 +184,7 @@ impl Prover {
 
     async fn find_part(&self, payments: &[Payment]) -> anyhow::Result<Vec<Payment>> {
         let ids: Vec<u128> = payments.iter().map(|payment| payment.id).collect();
-        let request = v1::LookupTransfersRequest { ids: ids_to(&ids) };
+        let request = v1::LookupTransfersRequest { ids: ids_to(&ids), read: None };
         let settled = until_settled(self.patience, || {
             let (mut client, request) = (self.client.clone(), request.clone());
             async move { client.lookup_transfers(request).await }

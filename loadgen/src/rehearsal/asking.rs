@@ -167,7 +167,7 @@ impl Asking {
     }
 
     async fn lookup(&self, ids: &[u128]) -> anyhow::Result<(Vec<Balances>, u64)> {
-        let request = v1::LookupAccountsRequest { ids: ids.iter().map(|&id| id_to(id)).collect() };
+        let request = v1::LookupAccountsRequest { ids: ids.iter().map(|&id| id_to(id)).collect(), read: None };
         let settled = until_settled(PATIENCE, || {
             let (mut client, request) = (self.ledger(), request.clone());
             async move { client.lookup_accounts(request).await }

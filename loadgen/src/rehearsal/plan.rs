@@ -351,7 +351,10 @@ impl Plan {
 
     /// The request that reads the balances of these accounts.
     pub(crate) fn balances(&self, accounts: &[u32]) -> v1::LookupAccountsRequest {
-        v1::LookupAccountsRequest { ids: accounts.iter().map(|&place| id_to(self.population.id(place))).collect() }
+        v1::LookupAccountsRequest {
+            ids: accounts.iter().map(|&place| id_to(self.population.id(place))).collect(),
+            read: None,
+        }
     }
 
     /// The request that reads the latest transfers of this account.

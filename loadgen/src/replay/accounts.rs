@@ -154,7 +154,7 @@ pub(crate) async fn lookup(
     patience: Patience,
     ids: &[u128],
 ) -> anyhow::Result<(Vec<Account>, u64)> {
-    let request = v1::LookupAccountsRequest { ids: ids_to(ids) };
+    let request = v1::LookupAccountsRequest { ids: ids_to(ids), read: None };
     let settled = until_settled(patience, || {
         let (mut client, request) = (client.clone(), request.clone());
         async move { client.lookup_accounts(request).await }

@@ -6,6 +6,7 @@
 pub mod progress;
 mod combine;
 mod pairs;
+mod tally;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use crate::limits;
 use crate::reads::other_answer;
 use crate::router::Router;
 use progress::{Progress, Stage};
+pub(crate) use tally::Audits;
 
 /// What the ledger holds at one instant, and what of it does not hold together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +70,13 @@ impl Router {
     /// # Errors
     /// As of [`Router::audit`].
     pub async fn audit_watched(&self, seen: Option<&watch::Sender<Progress>>) -> Result<Audit, RouterError> {
+        let audit = self.audit_at_rest(seen).await;
+        self.audits.ended(&audit);
+        audit
+    }
+
+    /// Tries until no import dates a transfer back to before the audit's instant meanwhile.
+    async fn audit_at_rest(&self, seen: Seen<'_>) -> Result<Audit, RouterError> {
         for _ in 0..limits::AUDIT_TRIES {
             if let Try::Done(audit) = self.try_audit(seen).await? {
                 return Ok(audit);
@@ -110,7 +119,7 @@ impl Router {
     }
 
     /// An instant at or above everything that was acknowledged so far, ns; also of one shard alone.
-    async fn instant(&self, shards: &[ShardId]) -> Result<Timestamp, RouterError> {
+    pub(crate) async fn instant(&self, shards: &[ShardId]) -> Result<Timestamp, RouterError> {
         let clocks = self.ask(shards.iter().map(|s| (*s, Query::Clock))).await?;
         Ok(clocks
             .iter()
