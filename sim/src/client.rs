@@ -7,17 +7,21 @@ use crest_conformance::random::Random;
 use crest_ledger::txn::EventResult;
 use crest_ledger::{AccountFilter, Page};
 use crest_router::RouterError;
+use crest_router::reads::ReadAt;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::front::Front;
 use crate::history::{History, Outcome, Read, Try};
 use crate::plan::Plan;
 use crate::workload::{Bank, Request, Requests};
-use crate::world::{World, lock, ms};
+use crate::world::{EPOCH_NS, World, lock, ms};
 
 /// How long a client tries to get an answer once nothing fails any more. A router reports after 12 s what it does not know.
 const SETTLE_TRIES: u32 = 6;
+
+/// And for how long it does in any case: who leads a shard may have to be found first, and refusals come at once.
+const SETTLE: Duration = Duration::from_secs(15);
 
 /// What clients share.
 #[derive(Clone)]
@@ -33,14 +37,15 @@ pub(crate) struct Scene {
 impl Scene {
     /// Sends a request until it has its answer.
     pub(crate) async fn settle(&self, number: u64, request: Request, random: &mut Random) {
-        let mut tries_left = SETTLE_TRIES;
+        let (mut tries_left, mut since) = (SETTLE_TRIES, None);
         loop {
             if self.try_once(number, &request, random).await {
                 return;
             }
             if *self.healed.borrow() {
-                tries_left -= 1;
-                if tries_left == 0 {
+                tries_left = tries_left.saturating_sub(1);
+                let since = since.get_or_insert_with(Instant::now);
+                if tries_left == 0 && since.elapsed() > SETTLE {
                     self.world
                         .fail(format!("request {number} has no answer though nothing fails any more: {request:?}"));
                     return;
@@ -147,7 +152,8 @@ impl Scene {
         let patience = Duration::from_secs(12);
         let account_id = random.pick(&self.bank.ids()).unwrap_or_default();
         let filter = AccountFilter { account_id, page: Page::default(), ..AccountFilter::default() };
-        match random.below(6) {
+        match random.below(8) {
+            6 | 7 => self.read_at_instant(router, random).await,
             0 => {
                 let all: Vec<u128> =
                     lock(&self.history.transfers).iter().flat_map(|t| t.events.iter().map(|e| e.id)).collect();
@@ -183,9 +189,30 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// Reads at an instant of some earlier read, or about so, from replicas that need not lead.
+    async fn read_at_instant(&self, router: u32, random: &mut Random) -> Option<Read> {
+        let known = lock(&self.history.reads).iter().rev().find_map(|read| match read {
+            Read::Accounts { at, .. } => Some(*at),
+            _ => None,
+        });
+        let near = random.pick(&[0, 1, 1_000_000, 50_000_000, 500_000_000]).unwrap_or(0);
+        let known = known.unwrap_or(EPOCH_NS + self.world.now());
+        let timestamp = if random.chance(50) { known + near } else { known - near };
+        let mut ids = self.bank.ids();
+        ids.retain(|_| random.chance(50));
+        let (asked, read) = (ids.clone(), ReadAt { timestamp, from_followers: true });
+        let ask = |r: crest_router::Router| async move { r.lookup_accounts_at(&asked, read).await };
+        let (found, at) = self.front.ask(router, Duration::from_secs(12), ask).await.ok()?;
+        self.world.record.count(|happened| happened.follower_reads += 1);
+        (!ids.is_empty()).then_some(Read::AtInstant { ids, found, at })
+    }
+}
+
 fn summary(read: &Read) -> String {
     match read {
         Read::Accounts { found, at, .. } => format!("{} accounts at {at}", found.len()),
+        Read::AtInstant { found, at, .. } => format!("{} accounts at the named instant {at}", found.len()),
         Read::Transfers { ids, found, .. } => format!("{} of {} transfers", found.len(), ids.len()),
         Read::List { account_id, found, .. } => format!("{} transfers of {account_id:x}", found.len()),
         Read::Balances { account_id, found } => format!("{} balances of {account_id:x}", found.len()),

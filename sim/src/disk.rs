@@ -27,6 +27,8 @@ pub(crate) enum Failing {
     Syncs,
     /// The next sync fails likewise, and those after it succeed: who asks again is told that all is well.
     NextSync,
+    /// So many further calls succeed, and none after them: for a process that dies between two of them.
+    After(u64),
 }
 
 /// A disk; clones are the same one.
@@ -83,6 +85,29 @@ impl MemoryDisk {
         self.lock().failures
     }
 
+    /// Another disk is put in its place, with nothing on it.
+    pub(crate) fn replace(&self) {
+        let mut inner = self.lock();
+        (inner.files, inner.changes) = (Vec::new(), Vec::new());
+        inner.names.clear();
+        inner.durable_names.clear();
+        inner.failing = Failing::No;
+    }
+
+    /// Something else than a file is written on it, or synced.
+    ///
+    /// # Errors
+    /// When the disk fails just now.
+    pub(crate) fn write_elsewhere(&self, syncs: bool) -> io::Result<()> {
+        let mut inner = self.lock();
+        if syncs { inner.attempt_sync() } else { inner.attempt(true) }
+    }
+
+    /// How much of so many bytes that were not synced is kept when the power fails.
+    pub(crate) fn kept_of(&self, length: usize) -> usize {
+        self.lock().random.below(length as u64 + 1) as usize
+    }
+
     /// The power fails: what was not synced is lost, in part.
     pub(crate) fn lose_power(&self) {
         self.lock().lose_power();
@@ -116,9 +141,35 @@ impl Inner {
     }
 
     fn attempt(&mut self, writes: bool) -> io::Result<()> {
+        self.pass()?;
         if writes && self.failing == Failing::Full {
             self.failures += 1;
             return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        Ok(())
+    }
+
+    fn attempt_sync(&mut self) -> io::Result<()> {
+        self.pass()?;
+        if matches!(self.failing, Failing::Syncs | Failing::NextSync) {
+            self.failures += 1;
+            if self.failing == Failing::NextSync {
+                self.failing = Failing::No;
+            }
+            return Err(io::Error::other("the device reports an input/output error"));
+        }
+        Ok(())
+    }
+
+    /// Counts a call, where calls are counted.
+    fn pass(&mut self) -> io::Result<()> {
+        let Failing::After(left) = &mut self.failing else { return Ok(()) };
+        match left.checked_sub(1) {
+            Some(fewer) => *left = fewer,
+            None => {
+                self.failures += 1;
+                return Err(io::Error::other("the process is about to die"));
+            }
         }
         Ok(())
     }
@@ -191,14 +242,13 @@ impl DiskFile for Handle {
 
     fn sync(&self) -> io::Result<()> {
         let mut inner = self.disk.lock();
-        if matches!(inner.failing, Failing::Syncs | Failing::NextSync) {
-            inner.failures += 1;
-            if inner.failing == Failing::NextSync {
-                inner.failing = Failing::No;
+        let dies = matches!(inner.failing, Failing::After(_));
+        if let Err(why) = inner.attempt_sync() {
+            if !dies {
+                // The kernel marks the pages clean all the same: they are on no disk, and no later sync writes them.
+                inner.files[self.file].dirty.clear();
             }
-            // The kernel marks the pages clean all the same: they are on no disk, and no later sync writes them.
-            inner.files[self.file].dirty.clear();
-            return Err(io::Error::other("the device reports an input/output error"));
+            return Err(why);
         }
         let file = &mut inner.files[self.file];
         file.durable.resize(file.cached.len(), 0);
@@ -245,6 +295,7 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut inner = self.lock();
+        inner.attempt(false)?;
         if !inner.names.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -254,6 +305,7 @@ impl Disk for MemoryDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.lock();
+        inner.attempt(false)?;
         if !inner.names.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }

@@ -8,7 +8,7 @@ use crest_router::{Router, RouterError};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::network::links;
+use crate::links::links;
 use crate::world::{World, lock};
 
 /// All routers of a run.

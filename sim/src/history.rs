@@ -36,6 +36,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Read {
     /// The balances of all accounts at an instant.
     Accounts { invoked: u64, ids: Vec<u128>, found: Vec<Account>, at: Timestamp },
+    /// The balances of some accounts at an instant that the reader named, from replicas that need not lead.
+    AtInstant { ids: Vec<u128>, found: Vec<Account>, at: Timestamp },
     /// Transfers by id.
     Transfers { invoked: u64, ids: Vec<u128>, found: Vec<Transfer> },
     /// One account's transfers, oldest first.

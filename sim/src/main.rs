@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use crest_sim::Report;
+use crest_sim::{Happened, Report};
 
 /// Deterministic simulation of a whole cluster, on a network, disks and clocks that misbehave.
 ///
@@ -54,6 +54,7 @@ struct Totals {
     reads: u64,
     events: u64,
     virtual_time: Duration,
+    happened: Happened,
     broken: Vec<u64>,
 }
 
@@ -66,13 +67,14 @@ impl Totals {
         self.reads += report.reads;
         self.events += report.events;
         self.virtual_time += report.virtual_time;
+        self.happened.add(&report.happened);
     }
 
     fn print(&self, begun: Instant) {
-        let Self { runs, transfers, cross_shard, unknown, reads, events, virtual_time, broken } = self;
+        let Self { runs, transfers, cross_shard, unknown, reads, events, virtual_time, happened, broken } = self;
         eprintln!(
             "{runs} seeds in {:.0} s ({:.1} ms each), {:.1} hours of virtual time: {transfers} transfers, {cross_shard} between \
-             shards, {unknown} unknown outcomes, {reads} reads, {events} events; {} seeds broke something",
+             shards, {unknown} unknown outcomes, {reads} reads, {events} events; {happened}; {} seeds broke something",
             begun.elapsed().as_secs_f64(),
             begun.elapsed().as_secs_f64() * 1e3 / (*runs).max(1) as f64,
             virtual_time.as_secs_f64() / 3_600.0,
@@ -109,6 +111,7 @@ fn main() -> ExitCode {
                     report.reads,
                     report.virtual_time.as_secs_f64()
                 );
+                println!("{}", report.happened);
                 report.wrong.iter().for_each(|what| println!("WRONG: {what}"));
                 if report.wrong.is_empty() {
                     println!("nothing is wrong: every invariant holds, and nothing is left in doubt");

@@ -28,6 +28,8 @@ pub struct Plan {
     pub network: NetworkPlan,
     /// How machines fail.
     pub machines: MachinePlan,
+    /// How shards are replicated, and what befalls their groups.
+    pub groups: GroupPlan,
     /// How clocks go wrong.
     pub clocks: ClockPlan,
     /// Whether everything is imported: by one client, since imported timestamps must increase.
@@ -111,6 +113,33 @@ pub struct MachinePlan {
     pub checkpoint_every_ms: u64,
 }
 
+/// How shards are replicated, and what befalls their groups. Whatever comes "about this often" never comes with 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupPlan {
+    /// Replicas of each shard at the start: 1, 3 or 5.
+    pub replicas: u32,
+    /// Further machines of each shard, to which its replicas may move.
+    pub spares: u32,
+    /// Bytes of entries that stay in memory for followers; who is further behind takes in a snapshot.
+    pub raft_memory_bytes: u64,
+    /// Changed records in memory at which a replica writes a checkpoint.
+    pub checkpoint_records: u64,
+    /// Some shard's leader dies about this often.
+    pub leader_kill_every_ms: u64,
+    /// A majority of some shard's replicas dies at once about this often.
+    pub majority_kill_every_ms: u64,
+    /// Some shard's replicas do not hear each other, or its leader, about this often.
+    pub partition_every_ms: u64,
+    /// A machine loses its disk about this often.
+    pub disk_loss_every_ms: u64,
+    /// Some shard is placed on other machines about this often.
+    pub placement_every_ms: u64,
+    /// Some shard's leader is told to hand over about this often.
+    pub transfer_every_ms: u64,
+    /// Chance that a process that begins from a snapshot, or from what it had, does not get to the end of that.
+    pub open_fails_percent: u64,
+}
+
 /// How clocks go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockPlan {
@@ -136,9 +165,20 @@ impl Plan {
             mix: Mix::of(r),
             network: NetworkPlan::of(r),
             machines: MachinePlan::of(r),
+            groups: GroupPlan::of(r),
             clocks: ClockPlan::of(r),
             imports: r.chance(4),
         };
+        // As many machines as a run of some milliseconds has room for.
+        plan.shards = plan.shards.min(match plan.groups.replicas {
+            1 => 5,
+            3 => 3 - plan.groups.spares.min(1),
+            _ => 2 - plan.groups.spares.min(1),
+        });
+        if plan.groups.replicas > 1 {
+            // A message that is on its way for longer is for the others: each second of so many machines takes its time.
+            plan.network.slow_ms = plan.network.slow_ms.min(3_000);
+        }
         if plan.imports {
             (plan.clients, plan.readers) = (1, 0);
             plan.mix = Mix { balancing: 0, closing: 0, account: 0, faulty: 0, ..plan.mix };
@@ -198,6 +238,33 @@ impl MachinePlan {
             append_ms: some(&[1, 5, 30]),
             slow_append_permille: some(&[0, 0, 10]),
             checkpoint_every_ms: some(&[0, 200, 1_000]),
+        }
+    }
+}
+
+impl GroupPlan {
+    fn of(r: &mut Random) -> Self {
+        let mut some = |values: &[u64]| pick(r, values);
+        let replicas = some(&[1, 1, 1, 1, 3, 3, 3, 3, 3, 5]);
+        let spares = match replicas {
+            1 => some(&[0, 0, 0, 2]),
+            3 => some(&[0, 0, 1, 2]),
+            _ => some(&[0, 1]),
+        };
+        let grouped = replicas + spares > 1;
+        let mut often = |values: &[u64]| if grouped { pick(r, values) } else { 0 };
+        Self {
+            replicas: replicas as u32,
+            spares: spares as u32,
+            raft_memory_bytes: often(&[500, 4_000, 64 << 20]),
+            checkpoint_records: often(&[40, 400, 1 << 20]).max(40),
+            leader_kill_every_ms: often(&[0, 0, 1_500, 4_000]),
+            majority_kill_every_ms: often(&[0, 0, 3_000]),
+            partition_every_ms: often(&[0, 2_000, 5_000]),
+            disk_loss_every_ms: often(&[0, 0, 1_000, 3_000]),
+            placement_every_ms: if spares > 0 { often(&[0, 1_500, 4_000]) } else { 0 },
+            transfer_every_ms: often(&[0, 0, 1_000]),
+            open_fails_percent: often(&[0, 0, 20]),
         }
     }
 }

@@ -1,19 +1,33 @@
-//! A store's rows in memory. A sorted file is in them whole, or not at all.
+//! A store's rows in memory. A sorted file is in them whole, or not at all; other replicas can have them as files.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crest_node::snapshot::Export;
 use crest_node::store::StoreError;
 use crest_node::store::rows::{Entry, Rows, SortedFile, Storage};
 
-type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Keys and values.
+pub(crate) type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Bytes of one file of a snapshot.
+const FILE_BYTES: usize = 4 << 10;
 
 /// Rows; they outlive every process.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryRows(Mutex<Arc<Map>>);
 
 impl MemoryRows {
+    pub(crate) fn new(rows: Map) -> Self {
+        Self(Mutex::new(Arc::new(rows)))
+    }
+
+    /// All rows as they are now.
+    pub(crate) fn all(&self) -> Arc<Map> {
+        self.lock().clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Arc<Map>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,9 +75,55 @@ impl Storage for MemoryRows {
         Box::new(Snapshot(self.lock().clone()))
     }
 
+    fn export(&self) -> Result<Arc<dyn Export>, StoreError> {
+        let mut bytes = Vec::new();
+        for (key, value) in &*self.lock().clone() {
+            for part in [key, value] {
+                bytes.extend((part.len() as u32).to_le_bytes());
+                bytes.extend(part);
+            }
+        }
+        Ok(Arc::new(Files(bytes)))
+    }
+
     fn figures(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
+}
+
+/// Rows as files: all of them one after the other, cut into pieces.
+struct Files(Vec<u8>);
+
+impl Export for Files {
+    fn files(&self) -> Vec<(String, u64)> {
+        let files = self.0.chunks(FILE_BYTES).enumerate();
+        files.map(|(n, bytes)| (format!("rows-{n:06}"), bytes.len() as u64)).collect()
+    }
+
+    fn read(&self, file: &str, offset: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+        let missing = || StoreError::Damaged { path: "memory".to_owned(), what: format!("there is no file {file}") };
+        let number: usize = file.strip_prefix("rows-").and_then(|n| n.parse().ok()).ok_or_else(missing)?;
+        let bytes = self.0.chunks(FILE_BYTES).nth(number).ok_or_else(missing)?;
+        // Several pieces a file, however small it is.
+        Ok(bytes.iter().skip(offset as usize).take(length.min(FILE_BYTES / 3)).copied().collect())
+    }
+}
+
+/// The rows that were cut into files, in the order of the files' names.
+pub(crate) fn rows_of<'a>(files: impl Iterator<Item = &'a Vec<u8>>) -> Option<Map> {
+    let bytes: Vec<u8> = files.flatten().copied().collect();
+    let mut rest = &bytes[..];
+    let mut part = || {
+        let (length, behind) = rest.split_first_chunk::<4>()?;
+        let (part, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        rest = behind;
+        Some(part.to_vec())
+    };
+    let mut rows = Map::new();
+    while let Some(key) = part() {
+        rows.insert(key, part()?);
+    }
+    rest.is_empty().then_some(rows)
 }
 
 struct Snapshot(Arc<Map>);

@@ -1,13 +1,17 @@
-//! What everything in a run shares: time, the trace, who can be reached, and the network between them.
+//! What everything in a run shares: time, the trace, the map, who can be reached, and the network between them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crest_node::NodeHandle;
-use crest_topology::SlotMap;
+use crest_topology::{Cluster, NodeEntry, NodeId, ShardEntry, SlotMap};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::network::{End, Network};
+use crate::plan::GroupPlan;
+use crate::record::Record;
 use crate::trace::Trace;
 
 /// Real time at the start of every run: 14 November 2023, ns since the Unix epoch.
@@ -16,32 +20,64 @@ pub(crate) const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
 /// The shared part of a run.
 pub(crate) struct World {
     pub(crate) map: SlotMap,
+    /// What replicas did that is compared in the end.
+    pub(crate) record: Record,
+    cluster: watch::Sender<Arc<Cluster>>,
     start: Instant,
     trace: Mutex<Trace>,
     network: Mutex<Network>,
-    shards: Vec<Mutex<Reach>>,
+    /// Machines of each shard.
+    machines_per_shard: u32,
+    /// By the number of the node, less one.
+    machines: Vec<Mutex<Reach>>,
     /// How often each router was started.
     routers: Vec<Mutex<u64>>,
     failures: Mutex<Vec<String>>,
 }
 
-/// How a shard's process is reached.
+/// What runs on a machine, as others find it.
+#[derive(Clone, Default)]
+pub(crate) enum Up {
+    /// No process.
+    #[default]
+    Down,
+    /// A process without a replica, and none is to be there.
+    Absent,
+    /// A process that finds out what its replica is.
+    Fresh,
+    /// A replica.
+    Runs(NodeHandle),
+}
+
 #[derive(Default)]
 struct Reach {
-    handle: Option<NodeHandle>,
-    /// How often it was started or ended.
+    up: Up,
+    /// Whether its replica believes that it leads.
+    leads: bool,
+    /// How often its process was started or ended.
     incarnation: u64,
 }
 
 impl World {
-    pub(crate) fn new(map: SlotMap, routers: u32, network: Network, trace: Trace) -> Self {
-        let shards = map.shards().iter().map(|_| Mutex::default()).collect();
+    pub(crate) fn new(map: SlotMap, routers: u32, groups: &GroupPlan, network: Network, trace: Trace) -> Self {
+        let machines_per_shard = groups.replicas + groups.spares;
+        let count = map.shards().len() as u32 * machines_per_shard;
+        let nodes = (1..=count).map(|id| NodeEntry { id, address: format!("node-{id}:1") }).collect();
+        let placement = |id: &u32| {
+            let first = id * machines_per_shard + 1;
+            ShardEntry { id: *id, replicas: (first..first + groups.replicas).collect(), founded: false }
+        };
+        let shards = map.shards().iter().map(placement).collect();
+        let cluster = Cluster { name: "simulated".to_owned(), version: 1, nodes, shards, map: map.clone() };
         Self {
+            record: Record::new(map.shards().len()),
             map,
+            cluster: watch::Sender::new(Arc::new(cluster)),
             start: Instant::now(),
             trace: Mutex::new(trace),
             network: Mutex::new(network),
-            shards,
+            machines_per_shard,
+            machines: (0..count).map(|_| Mutex::default()).collect(),
             routers: (0..routers).map(|_| Mutex::new(0)).collect(),
             failures: Mutex::default(),
         }
@@ -81,17 +117,82 @@ impl World {
         lock(&self.network)
     }
 
-    /// The process of a shard, when it runs.
-    pub(crate) fn shard(&self, shard: u32) -> Option<NodeHandle> {
-        lock(&self.shards[shard as usize]).handle.clone()
+    /// The map as those who look at it now find it. Nobody waits for its changes: a `watch` channel would tell them in an order
+    /// that no seed decides.
+    pub(crate) fn cluster(&self) -> watch::Receiver<Arc<Cluster>> {
+        self.cluster.subscribe()
     }
 
-    /// Says that a shard's process runs, or no longer does.
-    pub(crate) fn set_shard(&self, shard: u32, handle: Option<NodeHandle>) -> End {
-        let mut reach = lock(&self.shards[shard as usize]);
-        reach.handle = handle;
+    /// The nodes that are to have a replica of the shard.
+    pub(crate) fn placement(&self, shard: u32) -> Vec<NodeId> {
+        self.cluster.borrow().replicas_of(shard).to_vec()
+    }
+
+    /// Places a shard elsewhere.
+    pub(crate) fn place(&self, shard: u32, nodes: &[NodeId]) {
+        let mut cluster = Cluster::clone(&self.cluster.borrow());
+        cluster.version += 1;
+        if let Some(entry) = cluster.shards.iter_mut().find(|entry| entry.id == shard) {
+            entry.replicas = nodes.to_vec();
+        }
+        self.cluster.send_replace(Arc::new(cluster));
+    }
+
+    /// All nodes.
+    pub(crate) fn nodes(&self) -> RangeInclusive<NodeId> {
+        1..=self.machines.len() as u32
+    }
+
+    /// The machines that may have a replica of the shard.
+    pub(crate) fn nodes_of(&self, shard: u32) -> RangeInclusive<NodeId> {
+        shard * self.machines_per_shard + 1..=(shard + 1) * self.machines_per_shard
+    }
+
+    /// The shard of a machine.
+    pub(crate) fn shard_of_node(&self, node: NodeId) -> u32 {
+        (node - 1) / self.machines_per_shard
+    }
+
+    fn reach(&self, node: NodeId) -> MutexGuard<'_, Reach> {
+        lock(&self.machines[node as usize - 1])
+    }
+
+    /// What runs on a machine.
+    pub(crate) fn up(&self, node: NodeId) -> Up {
+        self.reach(node).up.clone()
+    }
+
+    /// The replica on a machine, when it runs.
+    pub(crate) fn replica(&self, node: NodeId) -> Option<NodeHandle> {
+        match &self.reach(node).up {
+            Up::Runs(handle) => Some(handle.clone()),
+            _ => None,
+        }
+    }
+
+    /// The machine whose replica believes that it leads; of several, some.
+    pub(crate) fn leader(&self, shard: u32) -> Option<NodeId> {
+        self.nodes_of(shard).find(|node| self.reach(*node).leads)
+    }
+
+    /// Says that a machine's process runs, or no longer does.
+    pub(crate) fn set_process(&self, node: NodeId, runs: bool) -> End {
+        let mut reach = self.reach(node);
         reach.incarnation += 1;
-        End::Shard { shard, incarnation: reach.incarnation }
+        reach.up = if runs { Up::Absent } else { Up::Down };
+        reach.leads = false;
+        End::Node { node, incarnation: reach.incarnation }
+    }
+
+    /// Says what runs in a machine's process.
+    pub(crate) fn set_up(&self, node: NodeId, up: Up) {
+        let mut reach = self.reach(node);
+        reach.up = up;
+        reach.leads = false;
+    }
+
+    pub(crate) fn set_leads(&self, node: NodeId, leads: bool) {
+        self.reach(node).leads = leads;
     }
 
     /// Says that a router is another one from now on.
@@ -104,7 +205,7 @@ impl World {
     /// Whether that process still runs.
     pub(crate) fn lives(&self, end: End) -> bool {
         match end {
-            End::Shard { shard, incarnation } => lock(&self.shards[shard as usize]).incarnation == incarnation,
+            End::Node { node, incarnation } => self.reach(node).incarnation == incarnation,
             End::Router { router, incarnation } => *lock(&self.routers[router as usize]) == incarnation,
         }
     }

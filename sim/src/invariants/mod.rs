@@ -1,4 +1,5 @@
-//! What has to hold after every run, one invariant a file. The first six are those of docs/SEMANTICS.md, section 9.
+//! What has to hold after every run, one invariant a file. The first six are those of docs/SEMANTICS.md, section 9; the last four
+//! are those of replicated shards.
 
 mod totals_agree;
 mod balances_are_sums;
@@ -11,8 +12,14 @@ mod chains_are_whole;
 mod refusals_are_right;
 mod reads_are_of_one_instant;
 mod cause_precedes_effect;
+mod one_leader_a_term;
+mod committed_entries_stay;
+mod replicas_agree;
+pub(crate) mod groups_are_as_placed;
 
+use crate::ending::Kept;
 use crate::history::History;
+use crate::record::Record;
 use crate::replay::replay;
 use crate::truth::Truth;
 
@@ -20,12 +27,15 @@ use crate::truth::Truth;
 const SHOWN: usize = 3;
 
 /// Checks them all. What does not hold, each with the invariant's name.
-pub(crate) fn check(truth: &Truth, history: &History) -> Vec<String> {
+pub(crate) fn check(truth: &Truth, history: &History, record: &Record, kept: &[Kept]) -> Vec<String> {
     let (transfers, reads) = (history.transfers(), history.reads());
     let mut probes = refusals_are_right::probes(&transfers);
     probes.extend(reads_are_of_one_instant::probes(&transfers, &reads));
     let (last, unplayable) = replay(truth, probes);
     let found = [
+        ("one leader a term", record.look(one_leader_a_term::check)),
+        ("committed entries stay", record.look(|shards| committed_entries_stay::check(shards, kept))),
+        ("replicas agree", replicas_agree::check(kept)),
         ("limits hold, and every record can be played in its order", unplayable),
         ("totals agree", totals_agree::check(truth)),
         ("balances are sums", balances_are_sums::check(truth, &last)),

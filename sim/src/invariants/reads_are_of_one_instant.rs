@@ -13,7 +13,7 @@ use crate::truth::{Truth, is_expiry};
 /// Balances that were read have to be those of their instant.
 pub(super) fn probes<'a>(_tries: &'a [Try<Transfer>], reads: &'a [Read]) -> Vec<Probe<'a>> {
     let of_accounts = reads.iter().filter_map(|read| match read {
-        Read::Accounts { ids, found, at, .. } => Some((ids, found, *at)),
+        Read::Accounts { ids, found, at, .. } | Read::AtInstant { ids, found, at } => Some((ids, found, *at)),
         _ => None,
     });
     let probe = |(ids, found, at): (&'a Vec<u128>, &'a Vec<crest_ledger::Account>, Timestamp)| Probe {
@@ -38,6 +38,8 @@ pub(super) fn check(truth: &Truth, last: &State, tries: &[Try<Transfer>], reads:
     let mut wrong = cut_chains(truth, tries, reads);
     for read in reads {
         let result = match read {
+            // It may be of any time: its probe has seen that it is of its own.
+            Read::AtInstant { .. } => None,
             Read::Accounts { invoked, ids, at, .. } => {
                 let touches = |t: &Transfer| ids.contains(&t.debit_account_id) || ids.contains(&t.credit_account_id);
                 let missing = before(&acknowledged, *invoked)
@@ -82,7 +84,7 @@ fn cut_chains(truth: &Truth, tries: &[Try<Transfer>], reads: &[Read]) -> Vec<Str
     let mut wrong = Vec::new();
     for read in reads {
         let (at, ids) = match read {
-            Read::Accounts { at, ids, .. } => (*at, ids.as_slice()),
+            Read::Accounts { at, ids, .. } | Read::AtInstant { at, ids, .. } => (*at, ids.as_slice()),
             Read::List { account_id, found, .. } => {
                 (found.last().map_or(0, |t| t.timestamp), std::slice::from_ref(account_id))
             }
