@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test build install rocksdb format-check lint docs-check tests model verify bench bench-generator crash-soak sim sim-seeds sim-soak sim-mutants deny install-deny clean-rocksdb
+.PHONY: help demo cluster cluster-clean test build install rocksdb format-check lint docs-check tests model verify bench bench-generator failover crash-soak cut-soak sim sim-seeds sim-soak sim-mutants deny install-deny clean-rocksdb
 
 export ROCKSDB_STATIC := 1
 # Two commands, not `export X="$$(...)"`: that one's exit code is export's, and a failed archive would go unnoticed.
@@ -18,6 +18,13 @@ help: ## list the commands
 SCALE ?= 0.5
 demo: build ## the main job: a cluster of 4 shards, the peak day of 2014 at SCALE=0.5 in a minute, the proof, a report
 	@$${CARGO_TARGET_DIR:-target}/debug/crest load run double-11-2014 --local 4 --scale $(SCALE) --out target/demo
+
+# Every variable of deploy/local/cluster.py works here: make cluster NODES=5 SHARDS=8
+cluster: build ## a whole cluster on this machine until Ctrl-C: NODES=3, SHARDS=4, ROUTERS=2, etcd, and Prometheus where it is
+	@deploy/local/cluster.py
+
+cluster-clean: ## delete that cluster's data
+	@deploy/local/cluster.py clean
 
 test: install ## every test: format, lints, docs, all test suites (the Python client's included)
 	@$(MAKE) --no-print-directory verify tests
@@ -53,6 +60,14 @@ KILLS ?= 500
 crash-soak: install ## kill processes at random and at named points until KILLS=500 have died, or for MINUTES=…
 	@$(WITH_ROCKSDB) CREST_TALLY=$(CURDIR)/target/crash-tally CREST_CRASH_KILLS=$(KILLS) \
 	  CREST_CRASH_MINUTES=$(MINUTES) cargo test --locked -p crest --test crash whatever -- --nocapture
+
+cut-soak: install ## cut the network between nodes at random for MINUTES=10, in network namespaces; takes root
+	@$(WITH_ROCKSDB) CREST_CUT_MINUTES=$(or $(MINUTES),10) cargo test --locked -p crest --test netns -- --nocapture
+
+failover: KILLS = 50
+failover: install ## kill the leader of a shard KILLS=50 times under load: how long payments stand still, in target/failover
+	@$(WITH_ROCKSDB) CREST_FAILOVER_KILLS=$(KILLS) CREST_FAILOVER_BOUND_MS=3000 CREST_FAILOVER_OUT=$(CURDIR)/target/failover \
+	  cargo test --locked -p crest --test failover a_killed -- --nocapture
 
 bench: build ## the figures of docs/BENCHMARKS.md, some five minutes
 	@tools/bench.py

@@ -28,19 +28,19 @@ async fn whatever_is_changed_by_hand_is_found_and_named() {
     assert!(held.stdout.starts_with("HOLDS"), "{held:?}");
     for case in CASES {
         let changes = fixture.while_stopped(case.shard, |fixture| {
-            let mut shard = Opened::new(&fixture.files.data_dir(case.shard));
+            let mut shard = Opened::new(&fixture.files.replica_dir(case.shard, case.shard));
             (case.change)(&mut shard, fixture);
             shard.close()
         });
         is_found(&fixture, case);
         fixture.while_stopped(case.shard, |fixture| {
-            Opened::new(&fixture.files.data_dir(case.shard)).undo(changes);
+            Opened::new(&fixture.files.replica_dir(case.shard, case.shard)).undo(changes);
         });
     }
     let held = fixture.audit(&[]);
     assert_eq!(held.code, Some(0), "all is as it was: {held:?}");
 
-    let file = fixture.while_stopped(0, |fixture| flip_a_byte(&fixture.files.data_dir(0)));
+    let file = fixture.while_stopped(0, |fixture| flip_a_byte(&fixture.files.replica_dir(0, 0)));
     let found = fixture.audit(&[]);
     assert_eq!(found.code, Some(1), "{found:?}");
     for words in ["shard 0: cannot be read, and was not audited: ", "checksum", &file] {

@@ -246,13 +246,13 @@ async fn an_append_that_was_torn_is_dropped_and_nothing_before_it() {
 /// The account's posted credits by a lookup, its payments by a list, and the audit: each right, or an error.
 async fn what_it_says(server: &Server) -> Vec<Result<u128, String>> {
     let (mut ledger, mut operations) = (server.ledger(), server.operations());
-    let request = v1::LookupAccountsRequest { ids: ids_to(&[1_001, 1_002]) };
+    let request = v1::LookupAccountsRequest { ids: ids_to(&[1_001, 1_002]), read: None };
     let balance = ledger.lookup_accounts(request).await.map(|answer| {
         let accounts = answer.into_inner().accounts;
         accounts.get(1).map_or(0, |account| number_from(account.credits_posted))
     });
     let ids: Vec<u128> = (1..=PAID).collect();
-    let request = v1::LookupTransfersRequest { ids: ids_to(&ids) };
+    let request = v1::LookupTransfersRequest { ids: ids_to(&ids), read: None };
     let there = ledger.lookup_transfers(request).await.map(|answer| answer.into_inner().transfers.len() as u128);
     let filter =
         v1::AccountFilter { account_id: ids_to(&[1_002]).first().copied(), limit: 8_000, ..Default::default() };

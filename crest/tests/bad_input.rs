@@ -27,7 +27,7 @@ fn a_wrong_flag_is_named() {
     refused(&["dev", "--colour", "red"], USAGE, &["--colour"]);
     refused(&["dev", "--listen", "7000"], USAGE, &["--listen", "7000"]);
     refused(&["dev", "--metrics", "somewhere"], USAGE, &["--metrics", "somewhere", "'off'"]);
-    refused(&["node"], USAGE, &["--cluster", "--shard", "--data-dir"]);
+    refused(&["node"], USAGE, &["--cluster", "--node", "--data-dir"]);
     refused(&["node", "--cluster", "x.toml", "--shard", "-1", "--data-dir", "x"], USAGE, &["-1"]);
     refused(&["router"], USAGE, &["--cluster"]);
     refused(&["ruoter"], USAGE, &["ruoter", "router"]);
@@ -96,10 +96,17 @@ async fn a_data_folder_is_opened_once_and_only_as_what_it_is() {
     files.node(0).stop();
     let (file, data) = (files.path("cluster.toml"), files.data_dir(0));
     let node = ["node", "--cluster", text(&file), "--shard", "1", "--data-dir", text(&data), "--metrics", "off"];
-    refused(&node, FAILED, &[text(&data), "shard=0 of 2", "shard=1 of 2"]);
+    refused(&node, FAILED, &[text(&data), "cluster=test node=1", "cluster=test node=2"]);
     let other = files.write("other.toml", &files.toml().replace(CLUSTER, "other"));
     let node = ["node", "--cluster", text(&other), "--shard", "0", "--data-dir", text(&data), "--metrics", "off"];
-    refused(&node, FAILED, &[text(&data), "cluster=test", "cluster=other"]);
+    refused(&node, FAILED, &[text(&data), "cluster=test node=1", "cluster=other node=1"]);
+    // A shard's folder that was put into another node's says itself whose it is.
+    let moved = files.data_dir(1);
+    std::fs::create_dir(&moved).expect("it can be made");
+    std::fs::rename(files.replica_dir(0, 0), moved.join("shard-1")).expect("it can be moved");
+    let node = ["node", "--cluster", text(&file), "--shard", "1", "--data-dir", text(&moved), "--metrics", "off"];
+    refused(&node, FAILED, &[text(&moved), "node 1's, and this is node 2"]);
+    std::fs::rename(moved.join("shard-1"), files.replica_dir(0, 0)).expect("it can be moved back");
 
     let file = files.write("file", "no folder");
     let dev = ["dev", "--data-dir", text(&file), "--listen", ANY, "--metrics", "off"];
@@ -125,8 +132,8 @@ fn a_port_that_is_taken_is_named() {
     );
     let data = files.data_dir(0);
     let node = ["node", "--cluster", text(&file), "--shard", "0", "--data-dir", text(&data), "--metrics", "off"];
-    let taken = std::net::TcpListener::bind(files.shards[0]).expect("it was free");
-    refused(&node, FAILED, &[&files.shards[0].to_string(), "cannot listen on"]);
+    let taken = std::net::TcpListener::bind(files.nodes[0]).expect("it was free");
+    refused(&node, FAILED, &[&files.nodes[0].to_string(), "cannot listen on"]);
     drop(taken);
     // What was refused left nothing behind that is in the way.
     files.node(0).stop();
@@ -152,14 +159,14 @@ async fn a_shard_that_is_down_is_named_and_comes_back() {
         assert!(error.message().contains("shard 1"), "{what}: {error:?}");
         assert!(begun.elapsed() < Duration::from_secs(15), "{what}: {:?}", begun.elapsed());
     }
-    let error = sender.ledger.lookup_accounts(v1::LookupAccountsRequest { ids: ids_to(&there) }).await;
+    let error = sender.ledger.lookup_accounts(v1::LookupAccountsRequest { ids: ids_to(&there), read: None }).await;
     assert!(error.is_err_and(|e| e.message().contains("shard 1")));
     let local = sender.sends(vec![transfer(102, here[0], here[1])]).await.expect("shard 0 is up");
     assert_eq!(local, [Status::Created], "who has nothing to do with the shard that is down goes on");
     let status = router.operations().status(v1::StatusRequest {}).await.expect("a status").into_inner();
     assert!(status.shards[0].reachable && status.shards[0].error.is_empty());
     assert!(!status.shards[1].reachable && status.shards[1].error.contains("shard 1"), "{status:?}");
-    assert_eq!(status.shards[1].address, files.shards[1].to_string());
+    assert_eq!(status.shards[1].address, files.nodes[1].to_string());
 
     nodes.push(files.node(1));
     let up = |s: &v1::StatusResponse| s.shards.iter().all(|shard| shard.reachable);
@@ -181,7 +188,9 @@ async fn a_router_that_takes_a_node_for_another_shard_says_so() {
     let swapped = files.toml().replace("id = 0", "id = 9").replace("id = 1", "id = 0").replace("id = 9", "id = 1");
     let swapped = files.write("swapped.toml", &swapped);
     let newer = files.write("newer.toml", &files.toml().replace("epoch = 1", "epoch = 2"));
-    for (file, word) in [(&swapped, "this is shard 0, not 1"), (&newer, "epoch 1, the sender's of 2")] {
+    for (file, word) in
+        [(&swapped, "there is no running replica of shard 1 on this node"), (&newer, "epoch 1, the sender's of 2")]
+    {
         let router = Server::start(&["router", "--cluster", text(file), "--listen", ANY]);
         let status = router.operations().status(v1::StatusRequest {}).await.expect("a status").into_inner();
         let errors: Vec<&str> = status.shards.iter().map(|shard| &*shard.error).collect();

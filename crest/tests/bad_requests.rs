@@ -42,12 +42,12 @@ async fn a_wrong_request_is_refused_with_its_field() {
     invalid(ledger.create_accounts(request).await, "accounts: expected 1 to 8190 of them, got 0");
     let request = v1::CreateAccountsRequest { accounts: vec![v1::Account { code: 1 << 20, ..account(7) }] };
     invalid(ledger.create_accounts(request).await, "accounts[0].code: expected 0 to 65535, got 1048576");
-    let request = v1::LookupAccountsRequest { ids: Vec::new() };
+    let request = v1::LookupAccountsRequest { ids: Vec::new(), read: None };
     invalid(ledger.lookup_accounts(request).await, "ids: expected 1 to 8190 of them, got 0");
-    let request = v1::LookupTransfersRequest { ids: vec![v1::Uint128::default(); 8_191] };
+    let request = v1::LookupTransfersRequest { ids: vec![v1::Uint128::default(); 8_191], read: None };
     invalid(ledger.lookup_transfers(request).await, "ids: expected 1 to 8190 of them, got 8191");
     // What came with the wrong field was not applied either.
-    let request = v1::LookupTransfersRequest { ids: vec![8_u128.into()] };
+    let request = v1::LookupTransfersRequest { ids: vec![8_u128.into()], read: None };
     assert_eq!(ledger.lookup_transfers(request).await.expect("a lookup").into_inner().transfers, []);
     still_serves(&server).await;
 }

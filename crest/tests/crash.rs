@@ -18,7 +18,7 @@ use crest_ledger::limits::HOLD_DEADLINE_NS;
 use crest_proto::v1;
 use kills::{Game, Tally};
 use payments::{Bank, Client, Load, check_everything, settle, watch_the_sums};
-use processes::{ClusterFiles, Server, folder, free_addresses, is_quiet, status_until};
+use processes::{ClusterFiles, Layout, Server, folder, free_addresses, is_quiet, status_until};
 use tokio::sync::watch;
 
 /// Clients at work at a time.
@@ -197,14 +197,28 @@ fn number_of(name: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_dies_or_hangs_no_money_is_lost_and_nothing_stays_in_doubt() {
     let test = "whatever_dies_or_hangs_no_money_is_lost_and_nothing_stays_in_doubt";
+    play(test, Layout::Alone(4), KILLS).await;
+}
+
+/// Kills of the rounds with replicas when nothing else is asked for: all kinds of blows once, and some more.
+const KILLS_REPLICATED: u64 = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_befalls_a_replicated_cluster_no_money_is_lost_and_it_becomes_whole() {
+    let test = "whatever_befalls_a_replicated_cluster_no_money_is_lost_and_it_becomes_whole";
+    play(test, Layout::Replicated { nodes: 3, shards: 4 }, KILLS_REPLICATED).await;
+}
+
+/// Plays rounds, on one cluster after the other, until enough processes were killed.
+async fn play(test: &str, layout: Layout, kills: u64) {
     let minutes = number_of("CREST_CRASH_MINUTES");
-    let kills = number_of("CREST_CRASH_KILLS").unwrap_or(if minutes.is_some() { u64::MAX } else { KILLS });
+    let kills = number_of("CREST_CRASH_KILLS").unwrap_or(if minutes.is_some() { u64::MAX } else { kills });
     let tally = Arc::new(Tally::of_all_runs());
     let begun = Instant::now();
     let done = || tally.kills() >= kills || minutes.is_some_and(|n| begun.elapsed() > Duration::from_secs(60 * n));
     let mut seed = seed(test);
     while !done() {
-        let mut game = Game::start(seed, tally.clone()).await;
+        let mut game = Game::start(layout, seed, tally.clone()).await;
         for round in 0..ROUNDS_A_CLUSTER {
             if !done() {
                 game.round(round).await;

@@ -17,7 +17,7 @@ use crest_proto::v1::CreateTransferStatus as Status;
 use crest_topology::SlotMap;
 use kills::{Cluster, QUIET, Who, at_points, names_of};
 use payments::{Bank, Client, Load};
-use processes::{ANY, Server, folder, is_quiet, status_until, text};
+use processes::{ANY, Layout, Server, folder, is_quiet, status_until, text};
 use requests::{Sender, still_serves, transfer};
 
 /// How long payments may flow before every failpoint was passed.
@@ -36,7 +36,9 @@ async fn every_failpoint_is_passed_while_payments_flow_and_processes_die() {
     let mut random = Random::new(1);
     let bank = Arc::new(Bank::new(3, &mut random));
     let clients = (0..12).map(|_| Client::new(random.number(), bank.clone())).collect();
-    let mut cluster = tokio::task::block_in_place(|| Cluster::start(3, 2, &told));
+    let layout = Layout::Replicated { nodes: 3, shards: 3 };
+    let mut cluster = tokio::task::block_in_place(|| Cluster::start_with(layout, 2, |_| told.clone()));
+    cluster.until_whole().await;
     bank.open(&mut cluster.ways()[0]).await;
     let load = Load::start(clients, &cluster.ways());
     let begun = Instant::now();
@@ -51,6 +53,13 @@ async fn every_failpoint_is_passed_while_payments_flow_and_processes_die() {
         assert!(begun.elapsed() < PASSED, "never passed: {names:#?}");
         // A router that dies leaves something to recovery, once its time has come.
         tokio::task::block_in_place(|| cluster.kill_and_arm(Who::Router(turn % 2), &told));
+        if turn == 0 {
+            // And a node that has lost its disk takes in snapshots.
+            let data = cluster.files.data_dir(0);
+            cluster.process(Who::Node(0)).kill();
+            std::fs::remove_dir_all(data).expect("nobody is in it");
+            tokio::task::block_in_place(|| cluster.kill_and_arm(Who::Node(0), &told));
+        }
         tokio::time::sleep(Duration::from_millis(2_500)).await;
     }
     load.stop().await;
@@ -179,7 +188,7 @@ async fn play(scene: &'static Scene) {
         Who::Router(_) => scene.router.to_owned(),
     };
     let mut deaths = [scene.decider, scene.holder, scene.router].iter().filter(|told| told.contains("abort")).count();
-    let mut cluster = tokio::task::block_in_place(|| Cluster::start_with(2, 1, failpoints));
+    let mut cluster = tokio::task::block_in_place(|| Cluster::start_with(Layout::Alone(2), 1, failpoints));
     let map = SlotMap::even(&[0, 1]).expect("a map");
     let on = |shard: u32| (1_u128..).find(|id| map.shard_of(*id) == shard).expect("a shard has accounts");
     let (from, to) = (on(0), on(1));
@@ -206,7 +215,7 @@ async fn play(scene: &'static Scene) {
     let mut operations = cluster.operations();
     let took = status_until(&mut operations, QUIET, scene.what, is_quiet).await;
     println!("{}: {paid} payments, quiet after {:.1} s", scene.what, took.as_secs_f64());
-    let request = v1::LookupAccountsRequest { ids: ids_to(&[from, to]) };
+    let request = v1::LookupAccountsRequest { ids: ids_to(&[from, to]), read: None };
     let accounts = sender.ledger.lookup_accounts(request).await.expect("a lookup").into_inner().accounts;
     let posted = (number_from(accounts[0].debits_posted), number_from(accounts[1].credits_posted));
     assert_eq!(posted, (paid, paid), "{}: paid by the one, and got by the other", scene.what);

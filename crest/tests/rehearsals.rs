@@ -169,10 +169,13 @@ async fn reads_count_as_what_they_find() {
     let mut ledger = scene.server.ledger();
     let ids = |ids: &[u128]| ids.iter().map(|id| (*id).into()).collect::<Vec<v1::Uint128>>();
     for found in [vec![a], vec![a * HUNDRED], vec![a * HUNDRED, a], vec![9_999]] {
-        ledger.lookup_accounts(v1::LookupAccountsRequest { ids: ids(&found) }).await.expect("a look-up");
+        ledger.lookup_accounts(v1::LookupAccountsRequest { ids: ids(&found), read: None }).await.expect("a look-up");
     }
     for found in [1, 11] {
-        ledger.lookup_transfers(v1::LookupTransfersRequest { ids: ids(&[found]) }).await.expect("a look-up");
+        ledger
+            .lookup_transfers(v1::LookupTransfersRequest { ids: ids(&[found]), read: None })
+            .await
+            .expect("a look-up");
     }
     for id in [a, a * HUNDRED] {
         let filter = Some(v1::AccountFilter { account_id: number_to(id), limit: 10, ..Default::default() });

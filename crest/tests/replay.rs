@@ -47,7 +47,7 @@ async fn balances(server: &Server, sums: &Sums) -> BTreeMap<u128, v1::Account> {
     let ids: Vec<u128> = sums.keys().copied().collect();
     let mut found = BTreeMap::new();
     for part in ids.chunks(BATCH_EVENTS_MAX) {
-        let request = v1::LookupAccountsRequest { ids: ids_to(part) };
+        let request = v1::LookupAccountsRequest { ids: ids_to(part), read: None };
         let answer = server.ledger().lookup_accounts(request).await.expect("a lookup").into_inner();
         found.extend(answer.accounts.into_iter().map(|a| (number_from(a.id), a)));
     }

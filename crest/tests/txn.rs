@@ -46,7 +46,7 @@ impl Cluster {
     async fn divided() -> Self {
         let files = ClusterFiles::new(2);
         let nowhere = free_addresses(1)[0].to_string();
-        let wrong = files.write("wrong.toml", &files.toml().replace(&files.shards[0].to_string(), &nowhere));
+        let wrong = files.write("wrong.toml", &files.toml().replace(&files.nodes[0].to_string(), &nowhere));
         let data = files.data_dir(1);
         let arguments = ["node", "--cluster", text(&wrong), "--shard", "1", "--data-dir", text(&data)];
         let nodes = vec![files.node(0), Server::start(&arguments)];
@@ -55,7 +55,7 @@ impl Cluster {
 
     async fn with(files: ClusterFiles, nodes: Vec<Server>) -> Self {
         let router = files.router(free_addresses(1)[0]);
-        let hand = Hand::new(&files.shards);
+        let hand = Hand::new(&files.nodes);
         Sender::new(&router).opens(hand.accounts()).await;
         Self { files, nodes, router, hand }
     }
@@ -81,7 +81,7 @@ impl Cluster {
 
     /// What the accounts have received, by shard.
     async fn credits(&self) -> Vec<u128> {
-        let request = v1::LookupAccountsRequest { ids: ids_to(self.hand.accounts()) };
+        let request = v1::LookupAccountsRequest { ids: ids_to(self.hand.accounts()), read: None };
         let found = self.router.ledger().lookup_accounts(request).await.expect("a lookup").into_inner();
         found.accounts.iter().map(|account| number_from(account.credits_posted)).collect()
     }
@@ -92,7 +92,7 @@ impl Cluster {
     }
 
     fn address(&self, shard: usize) -> SocketAddr {
-        self.files.shards[shard]
+        self.files.nodes[shard]
     }
 }
 

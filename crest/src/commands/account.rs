@@ -31,6 +31,12 @@ enum Verb {
         /// Ids: decimal, 0x hex, UUIDs, or names such as house:cash
         #[arg(required = true, num_args = 1..=1_000, value_parser = parse_id, value_name = "ID")]
         ids: Vec<u128>,
+        /// As they were at this instant: ns since the Unix epoch, as in the JSON of any answer
+        #[arg(long, value_name = "TIMESTAMP", value_parser = clap::value_parser!(u64).range(1..))]
+        at: Option<u64>,
+        /// Let replicas answer that only follow, once they have applied everything up to the instant
+        #[arg(long, requires = "at")]
+        from_followers: bool,
     },
     /// List an account's transfers, by time
     #[command(after_help = "Example:\n  crest account transfers house:cash --newest-first --limit 10 --since 24h")]
@@ -107,7 +113,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 pub(super) async fn execute(args: &Args) -> Result<Outcome, Failure> {
     match &args.verb {
         Verb::Create(create) => create.execute(&args.common).await,
-        Verb::Show { ids } => show(&args.common, ids).await,
+        Verb::Show { ids, at, from_followers } => {
+            let read = at.map(|timestamp| v1::ReadAt { timestamp, from_followers: *from_followers });
+            show(&args.common, ids, read).await
+        }
         Verb::Transfers(of) => of.transfers(&args.common).await,
         Verb::Balances(of) => of.balances(&args.common).await,
     }
@@ -148,8 +157,8 @@ impl Create {
     }
 }
 
-async fn show(common: &Common, ids: &[u128]) -> Result<Outcome, Failure> {
-    let request = v1::LookupAccountsRequest { ids: border::ids_to(ids) };
+async fn show(common: &Common, ids: &[u128], read: Option<v1::ReadAt>) -> Result<Outcome, Failure> {
+    let request = v1::LookupAccountsRequest { ids: border::ids_to(ids), read };
     let answer = common.ledger().await?.lookup_accounts(request).await.map_err(|s| Failure::of_read(&s))?.into_inner();
     let accounts = accounts_of(answer.accounts)?;
     let missing: Vec<u128> = ids.iter().copied().filter(|&id| accounts.iter().all(|a| a.id != id)).collect();

@@ -83,7 +83,7 @@ impl Common {
 }
 
 /// What lies under an error: "transport error" helps nobody.
-fn deepest(error: &dyn std::error::Error) -> String {
+pub(super) fn deepest(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

@@ -228,6 +228,12 @@ impl Operations for Fake {
         Ok(Response::new(Box::pin(updates.chain(tokio_stream::pending()))))
     }
 
+    type BackupStream = tokio_stream::Empty<Result<v1::BackupResponse, Status>>;
+
+    async fn backup(&self, _: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        Err(Status::unimplemented("not in the fake"))
+    }
+
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
         Ok(Response::new(self.state.lock().unwrap().status.clone()))
     }

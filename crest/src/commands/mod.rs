@@ -6,11 +6,15 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod backup;
+pub(crate) mod cluster;
 pub(crate) mod connect;
+pub(crate) mod health;
 pub(crate) mod human;
 pub(crate) mod meaning;
 pub(crate) mod outcome;
 pub(crate) mod query;
+pub(crate) mod restore;
 pub(crate) mod rows;
 pub(crate) mod status;
 pub(crate) mod transfer;
@@ -36,10 +40,18 @@ pub enum Command {
     Query(query::Args),
     /// Prove that no money was lost or made, while payments flow
     Audit(audit::Args),
+    /// Copy the whole ledger at one instant, while payments flow; only what is new after the first time
+    Backup(backup::Args),
+    /// Make the shards of a node out of a backup, offline
+    Restore(restore::Args),
     /// Show how each shard is
     Status(status::Args),
+    /// Ask a router or a node whether it serves
+    Health(health::Args),
     /// List transfers between shards that are in doubt, and have one ended
     Txn(txn::Args),
+    /// Look at a cluster's nodes and shards, and change where replicas are
+    Cluster(cluster::Args),
 }
 
 /// Runs the command and prints its outcome.
@@ -52,7 +64,11 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Transfer(args) => transfer::run(args).await,
         Command::Query(args) => query::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::Backup(args) => backup::run(args).await,
+        Command::Restore(args) => restore::run(args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Health(args) => health::run(args).await,
         Command::Txn(args) => txn::run(args).await,
+        Command::Cluster(args) => cluster::run(args).await,
     }
 }

@@ -1,7 +1,7 @@
 //! The commands against a router of their own, from the words of the command line to what is printed.
 
 use super::fake::{AMOUNT_MAX, BUSY, Fake, SILENT};
-use super::{Command, account, audit, outcome, query, status, transfer, txn};
+use super::{Command, account, audit, backup, cluster, health, outcome, query, restore, status, transfer, txn};
 use clap::{CommandFactory, Parser};
 use crest_ledger::TransferFlags;
 use crest_ledger::finding::{Field, Finding, FindingKind};
@@ -43,7 +43,11 @@ pub(super) async fn crest(router: &str, line: &str) -> Printed {
         Command::Query(args) => query::execute(args).await,
         Command::Audit(args) => audit::execute(args).await,
         Command::Status(args) => status::execute(args).await,
+        Command::Health(args) => health::execute(args).await,
         Command::Txn(args) => txn::execute(args).await,
+        Command::Cluster(args) => cluster::execute(args).await,
+        Command::Backup(args) => backup::execute(args).await,
+        Command::Restore(args) => restore::execute(args),
     };
     let (out, error, code) = outcome::render(&ended, line.contains("--json"));
     Printed { out, error: error.unwrap_or_default(), code }

@@ -212,7 +212,7 @@ async fn create(common: &Common, transfer: Transfer) -> Result<Outcome, Failure>
 }
 
 async fn show(common: &Common, ids: &[u128]) -> Result<Outcome, Failure> {
-    let request = v1::LookupTransfersRequest { ids: border::ids_to(ids) };
+    let request = v1::LookupTransfersRequest { ids: border::ids_to(ids), read: None };
     let answer = common.ledger().await?.lookup_transfers(request).await.map_err(|s| Failure::of_read(&s))?;
     let transfers = transfers_of(answer.into_inner().transfers)?;
     let missing: Vec<u128> = ids.iter().copied().filter(|&id| transfers.iter().all(|t| t.id != id)).collect();

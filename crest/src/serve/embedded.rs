@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use crest_link::{Links, ShardLink};
 use crest_node::log::Options as LogOptions;
-use crest_node::{ClockSource, Config, Node, NodeHandle};
+use crest_node::{ClockSource, Node, NodeHandle, ReplicaConfig};
 use crest_router::Router;
 use crest_topology::SlotMap;
 
@@ -44,14 +44,9 @@ impl Embedded {
         let map = SlotMap::even(&ids)?;
         let mut nodes = Vec::new();
         for shard in ids {
-            let node = Node::open(Config {
-                cluster: "embedded".to_owned(),
-                shard,
-                map: map.clone(),
-                data_dir: config.data_dir.join(format!("shard-{shard}")),
-                clock: config.clock.clone(),
-                log: config.log,
-            });
+            let data_dir = config.data_dir.join(format!("shard-{shard}"));
+            let alone = ReplicaConfig::alone("embedded", shard, map.clone(), &data_dir);
+            let node = Node::open(&data_dir, ReplicaConfig { clock: config.clock.clone(), log: config.log, ..alone });
             nodes.push(node.with_context(|| format!("cannot open shard {shard}"))?);
         }
         let shards: BTreeMap<u32, Arc<dyn ShardLink>> =

@@ -5,6 +5,7 @@ pub mod dev;
 pub mod node;
 pub mod router;
 mod grpc;
+mod map;
 pub mod telemetry;
 
 pub use embedded::{Embedded, EmbeddedConfig};

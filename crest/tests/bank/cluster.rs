@@ -12,7 +12,7 @@ use crest_conformance::random::Random;
 use crest_ledger::wire::{Request, Response};
 use crest_link::{Answering, LinkError, Links, ShardLink};
 use crest_node::log::Options as LogOptions;
-use crest_node::{ClockSource, Config, Node, NodeHandle};
+use crest_node::{ClockSource, Node, NodeHandle, ReplicaConfig};
 use crest_proto::v1::ledger_client::LedgerClient;
 use crest_proto::v1::operations_client::OperationsClient;
 use crest_router::Router;
@@ -60,15 +60,10 @@ impl Cluster {
         let map = SlotMap::even(&ids).expect("these shards make a map");
         let (clocks, sources) = Clocks::start(shards, troubles.clocks_apart, random);
         let open = |(shard, clock): (u32, ClockSource)| {
-            let config = Config {
-                cluster: "bank".to_owned(),
-                shard,
-                map: map.clone(),
-                data_dir: data.path().join(format!("shard-{shard}")),
-                clock,
-                log: LogOptions { segment_bytes: LOG_BYTES },
-            };
-            Node::open(config).expect("a new shard opens")
+            let folder = data.path().join(format!("shard-{shard}"));
+            let log = LogOptions { segment_bytes: LOG_BYTES };
+            let config = ReplicaConfig { clock, log, ..ReplicaConfig::alone("bank", shard, map.clone(), &folder) };
+            Node::open(&folder, config).expect("a new shard opens")
         };
         let nodes: Vec<Node> = ids.into_iter().zip(sources).map(open).collect();
         let handles: Vec<NodeHandle> = nodes.iter().map(Node::handle).collect();

@@ -254,7 +254,7 @@ impl Thread {
     }
 
     async fn look_up(&mut self) -> Result<Balances, tonic::Status> {
-        let request = v1::LookupAccountsRequest { ids: ids_to(&[self.account]) };
+        let request = v1::LookupAccountsRequest { ids: ids_to(&[self.account]), read: None };
         let answer = self.way().lookup_accounts(request).await?.into_inner();
         Ok(balances(answer.accounts.first().expect("the account is there")))
     }

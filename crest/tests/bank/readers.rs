@@ -143,7 +143,7 @@ impl Reader {
     async fn read(&mut self, way: usize) -> Reading {
         let ids = self.bank.accounts();
         let begun = Instant::now();
-        let request = v1::LookupAccountsRequest { ids: ids_to(&ids) };
+        let request = v1::LookupAccountsRequest { ids: ids_to(&ids), read: None };
         let answer = self.ways[way].lookup_accounts(request).await.expect("a read of all accounts").into_inner();
         let ended = Instant::now();
         assert_eq!(answer.accounts.len(), ids.len(), "every account is there");

@@ -17,7 +17,7 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Opens the store in the data folder of a shard.
+    /// Opens the store in the folder of a replica.
     pub(crate) fn new(folder: &Path) -> Self {
         let rows = Rocks::open(&folder.join("store"), folder).expect("nobody else has it open");
         Self { rows, before: Changes(Vec::new()) }
@@ -91,7 +91,7 @@ impl Opened {
 /// What was in the rows that were changed, in the order of the changes; nothing where there was no row.
 pub(crate) struct Changes(Vec<(Vec<u8>, Option<Vec<u8>>)>);
 
-/// Flips one byte in the middle of the largest file of the store in the data folder of a shard. Answers the file's name.
+/// Flips one byte in the middle of the largest file of the store in the folder of a replica. Answers the file's name.
 pub(crate) fn flip_a_byte(folder: &Path) -> String {
     let files = std::fs::read_dir(folder.join("store")).expect("a folder").map(|file| file.expect("a file").path());
     let size = |path: &Path| std::fs::metadata(path).expect("a file").len();

@@ -116,7 +116,7 @@ async fn fill(router: &Server, accounts: [u128; ACCOUNTS]) -> Vec<Transfer> {
     let results = ledger.create_transfers(request).await.expect("transfers").into_inner().results;
     assert!(results.iter().all(|r| r.status() == v1::CreateTransferStatus::Created));
     status_until(&mut router.operations(), PATIENCE, "nothing is left in doubt", is_quiet).await;
-    let request = v1::LookupTransfersRequest { ids: ids_to(&[71, 72, 73, 74, 75]) };
+    let request = v1::LookupTransfersRequest { ids: ids_to(&[71, 72, 73, 74, 75]), read: None };
     let found = ledger.lookup_transfers(request).await.expect("a lookup").into_inner().transfers;
     found.into_iter().map(|t| transfer_from(t).expect("a transfer")).collect()
 }

@@ -1,15 +1,17 @@
 //! The processes of a cluster, and how each of them is started again.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crest_proto::v1::ledger_client::LedgerClient;
 use crest_proto::v1::operations_client::OperationsClient;
 use tonic::transport::Channel;
 
 use super::{Plan, Tally};
-use crate::processes::{ClusterFiles, Server, borrowed, free_addresses};
+use crate::processes::{ClusterFiles, Groups, Layout, Server, borrowed, free_addresses};
 
 /// What tests make smaller, so that segments begin and checkpoints are written all the time.
 const SMALL: &str = "value::segment_bytes=return(524288);value::checkpoint_records=return(500)";
@@ -48,12 +50,22 @@ impl std::fmt::Display for Who {
 
 /// How a process is started.
 #[derive(Clone, Debug)]
-pub(crate) struct Launcher(Vec<String>);
+pub(crate) struct Launcher {
+    arguments: Vec<String>,
+    /// The failpoints that it has at every start.
+    always: &'static str,
+    /// The network namespace that it is in, when it is not where the test is.
+    inside: Option<String>,
+}
 
 impl Launcher {
     /// Starts it with these failpoints, without waiting for it.
     pub(crate) fn launch(&self, failpoints: &str) -> Server {
-        Server::launch(&borrowed(&self.0), &at_points([SMALL, failpoints]))
+        let failpoints = at_points([self.always, failpoints]);
+        match &self.inside {
+            None => Server::launch(&borrowed(&self.arguments), &failpoints),
+            Some(namespace) => Server::launch_inside(namespace, &borrowed(&self.arguments), &failpoints),
+        }
     }
 
     /// Starts it and waits until it is ready.
@@ -65,34 +77,73 @@ impl Launcher {
     }
 }
 
-/// Processes, one a shard, and routers.
+/// How long a cluster may take until all its groups have founded themselves, or are whole again.
+const WHOLE: Duration = Duration::from_secs(60);
+
+/// Nodes, and routers.
 pub(crate) struct Cluster {
     pub(crate) files: ClusterFiles,
+    pub(crate) groups: Groups,
     launchers: BTreeMap<Who, Launcher>,
     processes: BTreeMap<Who, Server>,
 }
 
 impl Cluster {
-    /// Starts a cluster, all processes with these failpoints.
+    /// Starts a cluster whose shards are alone on their nodes, all processes with these failpoints.
     pub(crate) fn start(shards: usize, routers: usize, failpoints: &str) -> Self {
-        Self::start_with(shards, routers, |_| failpoints.to_owned())
+        Self::start_with(Layout::Alone(shards), routers, |_| failpoints.to_owned())
     }
 
     /// Starts a cluster, each process with failpoints of its own.
-    pub(crate) fn start_with(shards: usize, routers: usize, failpoints: impl Fn(Who) -> String) -> Self {
-        let files = ClusterFiles::new(shards);
-        let nodes = (0..shards).map(|shard| (Who::Node(shard), Launcher(files.node_arguments(shard))));
+    pub(crate) fn start_with(layout: Layout, routers: usize, failpoints: impl Fn(Who) -> String) -> Self {
+        Self::start_as(layout, routers, SMALL, failpoints)
+    }
+
+    /// Starts a cluster whose processes have these failpoints at every start, and others at this one.
+    pub(crate) fn start_as(
+        layout: Layout,
+        routers: usize,
+        always: &'static str,
+        failpoints: impl Fn(Who) -> String,
+    ) -> Self {
+        let files = ClusterFiles::of(layout);
+        let launcher = |arguments| Launcher { arguments, always, inside: None };
+        let nodes = (0..layout.nodes()).map(|node| (Who::Node(node), launcher(files.node_arguments(node))));
         let fronts = free_addresses(routers).into_iter().enumerate();
-        let routers = fronts.map(|(n, front)| (Who::Router(n), Launcher(files.router_arguments(front))));
-        let launchers: BTreeMap<Who, Launcher> = nodes.chain(routers).collect();
+        let routers = fronts.map(|(n, front)| (Who::Router(n), launcher(files.router_arguments(front))));
+        let launchers = nodes.chain(routers).collect();
+        Self::launch(files, launchers, failpoints)
+    }
+
+    /// Starts a cluster whose nodes and routers listen at these addresses, each node in a network namespace.
+    pub(crate) fn start_inside(
+        layout: Layout,
+        nodes: Vec<SocketAddr>,
+        routers: &[SocketAddr],
+        namespace: impl Fn(usize) -> String,
+    ) -> Self {
+        let files = ClusterFiles::at(layout, nodes);
+        let launcher = |arguments, inside| Launcher { arguments, always: SMALL, inside };
+        let node = |node| (Who::Node(node), launcher(files.node_arguments(node), Some(namespace(node))));
+        let router = |(n, at): (usize, &SocketAddr)| (Who::Router(n), launcher(files.router_arguments(*at), None));
+        let launchers = (0..layout.nodes()).map(node).chain(routers.iter().enumerate().map(router)).collect();
+        Self::launch(files, launchers, |_| String::new())
+    }
+
+    fn launch(files: ClusterFiles, launchers: BTreeMap<Who, Launcher>, failpoints: impl Fn(Who) -> String) -> Self {
         let launched: BTreeMap<Who, Server> =
             launchers.iter().map(|(who, launcher)| (*who, launcher.launch(&failpoints(*who)))).collect();
-        let mut cluster = Self { files, launchers, processes: launched };
+        let mut cluster = Self { groups: Groups::of(&files), files, launchers, processes: launched };
         for (who, server) in &mut cluster.processes {
             let ready = server.ready();
             assert!(ready.is_ok(), "{who} ended with {ready:?}:\n{}", server.log());
         }
         cluster
+    }
+
+    /// Waits until every shard has a leader and all its replicas.
+    pub(crate) async fn until_whole(&self) {
+        self.groups.until_whole(WHOLE).await;
     }
 
     /// One of the processes.
@@ -108,8 +159,19 @@ impl Cluster {
     /// Kills a process and starts it again.
     pub(crate) fn kill(&mut self, who: Who) {
         self.process(who).kill();
+        self.start_again(who);
+    }
+
+    /// Starts a process again that has ended.
+    pub(crate) fn start_again(&mut self, who: Who) {
         let again = self.launchers[&who].start();
         self.processes.insert(who, again);
+    }
+
+    /// Asks a process to end, waits until it has, and starts it again.
+    pub(crate) fn restart(&mut self, who: Who) {
+        self.processes.remove(&who).expect("the cluster has it").stop();
+        self.start_again(who);
     }
 
     /// As [`Cluster::kill`]; it is started with failpoints.
@@ -153,12 +215,23 @@ impl Cluster {
 
     /// Lets happen what is planned, to all at the same time. When it returns, all processes run again.
     pub(crate) async fn suffer(&mut self, plan: Plan, tally: &Arc<Tally>) {
+        let acts = plan.0.into_iter().map(|befalls| {
+            let tally = tally.clone();
+            (befalls.who, move |server: Server, launcher: &Launcher| befalls.play(server, launcher, &tally))
+        });
+        self.all_at_once(acts.collect()).await;
+    }
+
+    /// Takes processes out, does something with each, all at the same time, and puts back what comes of it.
+    pub(crate) async fn all_at_once<F>(&mut self, acts: Vec<(Who, F)>)
+    where
+        F: FnOnce(Server, &Launcher) -> Server + Send + 'static,
+    {
         let mut under_way = Vec::new();
-        for befalls in plan.0 {
-            let server = self.processes.remove(&befalls.who).expect("one thing happens to a process at a time");
-            let (launcher, tally) = (self.launchers[&befalls.who].clone(), tally.clone());
-            let who = befalls.who;
-            under_way.push((who, tokio::task::spawn_blocking(move || befalls.play(server, &launcher, &tally))));
+        for (who, act) in acts {
+            let server = self.processes.remove(&who).expect("one thing happens to a process at a time");
+            let launcher = self.launchers[&who].clone();
+            under_way.push((who, tokio::task::spawn_blocking(move || act(server, &launcher))));
         }
         for (who, task) in under_way {
             let server = task.await.expect("it comes back");

@@ -44,6 +44,8 @@ pub(crate) struct Sent {
     pub(crate) fate: Fate,
     /// When it was about to be sent for the first time.
     pub(crate) begun: Instant,
+    /// When the request was sent that was answered.
+    pub(crate) sent: Option<Instant>,
     /// When its answer was here.
     pub(crate) answered: Option<Instant>,
     /// How it may be refused when it is a post or a void.
@@ -157,9 +159,10 @@ impl Client {
         let transfers = events.iter().map(|sent| sent.transfer).collect();
         let message = v1::CreateTransfersRequest { transfers, independent: request.independent };
         self.retries += u64::from(again);
+        let sent = Instant::now();
         match router.create_transfers(message).await {
             Ok(answer) => {
-                self.take(&request, &answer.into_inner().results);
+                self.take(&request, &answer.into_inner().results, sent);
                 return true;
             }
             Err(status) if status.code() == Code::ResourceExhausted && !again && self.random.chance(50) => {
@@ -179,7 +182,7 @@ impl Client {
         false
     }
 
-    fn take(&mut self, request: &Request, results: &[v1::CreateTransferResult]) {
+    fn take(&mut self, request: &Request, results: &[v1::CreateTransferResult], sent_at: Instant) {
         let events = request.events.clone();
         assert_eq!(results.len(), events.len(), "one result for each event");
         let is_chain = self.sent[events.start].transfer.flags.is_some_and(|flags| flags.linked);
@@ -188,7 +191,7 @@ impl Client {
         let now = Instant::now();
         for (at, result) in events.zip(results) {
             let sent = &mut self.sent[at];
-            sent.answered = Some(now);
+            (sent.sent, sent.answered) = (Some(sent_at), Some(now));
             sent.fate = match result.status() {
                 Status::Created | Status::Exists => Fate::Done(Some(result.timestamp)),
                 Status::LinkedEventFailed if chain_is_there => Fate::Done(None),
@@ -286,7 +289,7 @@ impl Client {
     }
 
     fn add(&mut self, transfer: v1::Transfer) {
-        let (begun, answered) = (Instant::now(), None);
-        self.sent.push(Sent { transfer, fate: Fate::Unknown, begun, answered, may_be: &[] });
+        let begun = Instant::now();
+        self.sent.push(Sent { transfer, fate: Fate::Unknown, begun, sent: None, answered: None, may_be: &[] });
     }
 }

@@ -81,6 +81,12 @@ impl Bank {
         self.open.len()
     }
 
+    /// The accounts of a shard.
+    pub(crate) fn accounts_of(&self, shard: u32) -> impl Iterator<Item = u128> {
+        let open = self.open.get(shard as usize).into_iter().flatten();
+        open.chain(self.limited.get(shard as usize)).copied()
+    }
+
     /// The accounts that keep a history: one of each shard.
     pub(crate) fn with_history(&self) -> Vec<u128> {
         self.open.iter().map(|accounts| accounts[1]).collect()
@@ -189,6 +195,11 @@ impl Load {
         };
         let clients = clients.into_iter().enumerate().map(work).collect();
         Self { stop, settled, clients }
+    }
+
+    /// How many events have their answers.
+    pub(crate) fn answered(&self) -> u64 {
+        *self.settled.borrow()
     }
 
     /// Waits until `count` more events have their answers.

@@ -34,7 +34,7 @@ pub(crate) async fn watch_the_sums(
     let ids = bank.accounts();
     let (mut reads, mut seen) = (0, 0);
     while !*stopped.borrow() {
-        let request = v1::LookupAccountsRequest { ids: ids_to(&ids) };
+        let request = v1::LookupAccountsRequest { ids: ids_to(&ids), read: None };
         let answer = tokio::select! {
             answer = router.lookup_accounts(request) => answer,
             _ = stopped.changed() => break,
@@ -107,7 +107,7 @@ async fn look_up(router: &mut LedgerClient<Channel>, bank: &Bank, sent: &[&Sent]
     let ids: Vec<u128> = sent.iter().map(|s| s.id()).chain(funding).collect();
     let mut found = HashMap::new();
     for part in ids.chunks(BATCH_EVENTS_MAX) {
-        let request = v1::LookupTransfersRequest { ids: ids_to(part) };
+        let request = v1::LookupTransfersRequest { ids: ids_to(part), read: None };
         let answer = router.lookup_transfers(request).await.expect("a lookup").into_inner();
         found.extend(answer.transfers.into_iter().map(|t| (number_from(t.id), t)));
     }
@@ -145,7 +145,7 @@ async fn check_balances(bank: &Bank, router: &mut LedgerClient<Channel>, found: 
     }
     let until = Instant::now() + EXPIRED;
     loop {
-        let request = v1::LookupAccountsRequest { ids: ids_to(&bank.accounts()) };
+        let request = v1::LookupAccountsRequest { ids: ids_to(&bank.accounts()), read: None };
         let accounts = router.lookup_accounts(request).await.expect("a lookup").into_inner().accounts;
         accounts.iter().for_each(check_limit);
         let found: BTreeMap<u128, Balances> = accounts.iter().map(|a| (number_from(a.id), balances(a))).collect();

@@ -5,6 +5,7 @@
 #![allow(unused_imports, reason = "each test takes what it needs")]
 
 mod files;
+mod groups;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -19,7 +20,8 @@ use crest_proto::v1::ledger_client::LedgerClient;
 use crest_proto::v1::operations_client::OperationsClient;
 use tonic::transport::{Channel, Endpoint};
 
-pub(crate) use files::{ClusterFiles, free_addresses};
+pub(crate) use files::{ClusterFiles, Layout, free_addresses};
+pub(crate) use groups::Groups;
 
 /// How long a process may take to be ready. It writes its first log segments, while other tests share the disk.
 const READY: Duration = Duration::from_secs(60);
@@ -68,6 +70,14 @@ impl Server {
     pub(crate) fn launch(arguments: &[&str], failpoints: &str) -> Self {
         let mut command = command();
         command.args(arguments).args(["--metrics", "off"]).env("FAILPOINTS", failpoints);
+        Self::launch_as(command)
+    }
+
+    /// As [`Server::launch`], in a network namespace with a name.
+    pub(crate) fn launch_inside(namespace: &str, arguments: &[&str], failpoints: &str) -> Self {
+        let mut command = without_settings(Command::new("ip"));
+        command.args(["netns", "exec", namespace]).arg(binary()).args(arguments);
+        command.args(["--metrics", "off"]).env("FAILPOINTS", failpoints);
         Self::launch_as(command)
     }
 
@@ -266,7 +276,9 @@ pub(crate) fn command() -> Command {
 
 /// Takes out of a command what a developer has set for a server of their own: it must not reach the ones of the test.
 pub(crate) fn without_settings(mut command: Command) -> Command {
-    for name in ["CREST_LISTEN", "CREST_METRICS", "CREST_ROUTER", "CREST_SCALE", "RUST_LOG", "FAILPOINTS"] {
+    for name in
+        ["CREST_CLUSTER", "CREST_LISTEN", "CREST_METRICS", "CREST_ROUTER", "CREST_SCALE", "RUST_LOG", "FAILPOINTS"]
+    {
         command.env_remove(name);
     }
     command

@@ -91,7 +91,7 @@ impl Sender {
 
     /// What the account has received, as another server sees it.
     pub(crate) async fn paid_at(&self, server: &Server) -> u128 {
-        let request = v1::LookupAccountsRequest { ids: ids_to(&[PAIR.1]) };
+        let request = v1::LookupAccountsRequest { ids: ids_to(&[PAIR.1]), read: None };
         let found = server.ledger().lookup_accounts(request).await.expect("a lookup").into_inner().accounts;
         found.first().map_or(0, |account| number_from(account.credits_posted))
     }
