@@ -189,7 +189,10 @@ async fn what_another_map_would_mix_up_is_refused_and_the_same_map_takes_it() {
         let ended = restore(&files, dir.path(), at, 1);
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.contains(words), "{ended:?}");
-        assert!(!files.replica_dir(0, 0).exists() && !files.data_dir(0).join("restoring").exists(), "nothing is left of it");
+        assert!(
+            !files.replica_dir(0, 0).exists() && !files.data_dir(0).join("restoring").exists(),
+            "nothing is left of it"
+        );
     }
     let restored = Cluster::restored(dir.path(), ids, special::SHARDS);
     restored.audit();

@@ -39,7 +39,7 @@ with this cluster.toml, and a node 2 and 3 on the other machines:
   id = 0
   replicas = [1, 2, 3]")]
 pub struct Args {
-    /// Where the map is: a cluster file, or etcd://host:port[,host:port]/NAME.
+    /// Where the map is: a cluster file, or `etcd://host:port[,host:port]/NAME`.
     #[arg(long, env = "CREST_CLUSTER")]
     cluster: Location,
 
@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, required_unless_present = "shard", conflicts_with = "shard")]
     node: Option<NodeId>,
 
-    /// The node of this shard, in a cluster file without [[node]]: there every shard is alone on a node of its own.
+    /// The node of this shard, in a cluster file without `[[node]]`: there every shard is alone on a node of its own.
     #[arg(long)]
     shard: Option<u32>,
 

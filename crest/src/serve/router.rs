@@ -16,7 +16,7 @@ use super::{grpc, map, telemetry};
 #[command(after_help = "Example:
   crest router --cluster cluster.toml --listen 127.0.0.1:7000 --metrics off")]
 pub struct Args {
-    /// Where the map is: a cluster file, or etcd://host:port[,host:port]/NAME.
+    /// Where the map is: a cluster file, or `etcd://host:port[,host:port]/NAME`.
     #[arg(long, env = "CREST_CLUSTER")]
     cluster: Location,
 

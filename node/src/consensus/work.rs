@@ -37,7 +37,7 @@ impl SnapshotMeta {
 
 /// What has to be made durable before raft goes on.
 pub(crate) struct ToAppend {
-    /// Names this append in [`Consensus::on_appended`].
+    /// Names this append in [`super::Consensus::on_appended`].
     pub(crate) number: u64,
     /// The entries, as the log files keep them.
     pub(crate) entries: Vec<LogEntry>,
