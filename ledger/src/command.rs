@@ -41,6 +41,8 @@ pub enum Command {
     Burn(Vec<u128>),
     /// [`verbs::resolve`].
     Resolve(ResolveRequest),
+    /// Moves the shard's time to at least this one, ns, however far ahead that is: an operator has found another shard's there.
+    AdvanceTime(Timestamp),
 }
 
 /// The answer to a command.
@@ -132,7 +134,7 @@ impl Command {
             Self::Expire(due) => needs.expire(tables, due),
             Self::Burn(ids) => ids.iter().for_each(|id| needs.burn(tables, *id)),
             Self::Resolve(request) => needs.resolve(tables, request),
-            Self::Acknowledge(..) | Self::Recover(..) => {}
+            Self::Acknowledge(..) | Self::Recover(..) | Self::AdvanceTime(_) => {}
         }
     }
 
@@ -171,11 +173,15 @@ impl Command {
                 Answer::Finished(ids.into_iter().map(|id| verbs::burn_unless_done(tables, id)).collect())
             }
             Self::Resolve(request) => Answer::Resolved(verbs::resolve::resolve(tables, request)),
+            Self::AdvanceTime(to) => {
+                tables.observe(to);
+                Answer::Done
+            }
         }
     }
 
     /// The latest time in it that comes from another shard's clock, ns; 0 when there is none. The shard's clock will follow
-    /// it, so the shell refuses what is too far ahead before it is logged.
+    /// it, so the shell refuses what is too far ahead before it is logged. Not that of `AdvanceTime`, which is for that very case.
     pub fn latest_time(&self) -> Timestamp {
         match self {
             Self::Decide(requests) => requests.iter().map(|r| r.clock.max(r.prepared_at)).max().unwrap_or(0),
@@ -220,6 +226,7 @@ impl Command {
             Self::Expire(_) => "expire",
             Self::Burn(_) => "burn",
             Self::Resolve(_) => "resolve",
+            Self::AdvanceTime(_) => "advance_time",
         }
     }
 
@@ -233,7 +240,7 @@ impl Command {
             Self::Acknowledge(_, v) | Self::Recover(_, _, v) => v.len(),
             Self::Expire(v) => v.len(),
             Self::Burn(v) => v.len(),
-            Self::Resolve(_) => 1,
+            Self::Resolve(_) | Self::AdvanceTime(_) => 1,
         }
     }
 }

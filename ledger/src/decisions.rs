@@ -97,6 +97,18 @@ impl Decisions {
         }
     }
 
+    /// Makes all tombstones younger by `by` ns, and returns them: the shard's time has jumped by as much, and no time has passed.
+    pub fn postpone_tombstones(&mut self, by: u64) -> impl Iterator<Item = (TxnId, Tombstone)> + '_ {
+        self.tombstones_by_time = std::mem::take(&mut self.tombstones_by_time)
+            .into_iter()
+            .map(|(at, txn)| (at.saturating_add(by), txn))
+            .collect();
+        self.tombstones.iter_mut().map(move |(txn, tombstone)| {
+            tombstone.recorded_at = tombstone.recorded_at.saturating_add(by);
+            (*txn, *tombstone)
+        })
+    }
+
     /// Takes out one tombstone that is older than two decide windows. By then a late decide is refused for its age: its votes
     /// are at most one window younger than the tombstone, since no router waits longer for a vote, and it may come one window
     /// after them.

@@ -24,6 +24,10 @@ pub const HOLD_DEADLINE_NS: u64 = 2_000_000_000;
 /// decider remembers; hence abort tombstones may be forgotten after twice this time (docs/PROTOCOL.md).
 pub const DECIDE_WINDOW_NS: u64 = 10_000_000_000;
 
+/// By how much one reading may age abort tombstones, ns. A shard's time that jumps further postpones them by the rest, so that a tombstone
+/// is never forgotten before the time in which its attempt could still commit has really passed.
+pub const TOMBSTONE_STEP_NS: u64 = 1_000_000_000;
+
 /// Open holds on one shard. Each costs some 600 bytes, so this is about 160 MB; beyond it, a prepare is answered `blocked`.
 pub const HOLDS_MAX: usize = 262_144;
 

@@ -11,6 +11,7 @@ use crate::chains::Chains;
 use crate::clock::{Clock, Timestamp};
 use crate::decisions::{Decision, Decisions, Tombstone};
 use crate::holds::{Hold, Holds};
+use crate::limits::TOMBSTONE_STEP_NS;
 use crate::records::{IdEntry, IdState, TransferRecord};
 use crate::resolutions::{Resolution, Resolutions};
 use crate::txn::{ShardId, TxnId};
@@ -106,6 +107,8 @@ pub struct Tables {
     chains: Chains,
     stored: endings::Stored,
     undo: Option<(Scalars, Vec<Undo>)>,
+    /// The leader's clock at the entry that is applied, where that is far behind the shard's time.
+    real_time: Option<Timestamp>,
 }
 
 impl Tables {
@@ -128,6 +131,7 @@ impl Tables {
             chains: Chains::new(scalars.clock),
             stored: endings::Stored::default(),
             undo: None,
+            real_time: None,
         }
     }
 
@@ -310,6 +314,12 @@ impl Tables {
     pub fn now(&self) -> Timestamp {
         self.clock.last()
     }
+
+    /// By which time reservations end, for an event at the timestamp `at`: that one, or the leader's clock where the shard's time is far
+    /// ahead of it. A shard whose time was carried into the future ends no reservation early.
+    pub fn expiry_time(&self, at: Timestamp) -> Timestamp {
+        self.real_time.map_or(at, |real_time| real_time.min(at))
+    }
 }
 
 /// What the verbs write. Inside a scope every change can be undone.
@@ -351,8 +361,19 @@ impl Tables {
         }
     }
 
+    /// Begins an entry: the leader's time when it was proposed, and its clock where that is far behind
+    /// ([`LogBatch::real_time`](crate::wire::LogBatch::real_time)).
+    pub fn begin_entry(&mut self, at: Timestamp, real_time: Option<Timestamp>) {
+        self.real_time = real_time;
+        self.observe(at);
+    }
+
     /// Moves the clock to at least `seen`.
     pub fn observe(&mut self, seen: Timestamp) {
+        let step = seen.saturating_sub(self.clock.last());
+        if step > TOMBSTONE_STEP_NS {
+            self.postpone_tombstones(step - TOMBSTONE_STEP_NS);
+        }
         self.clock.observe(seen);
     }
 

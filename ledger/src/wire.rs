@@ -23,6 +23,10 @@ pub use query::{Query, QueryAnswer, ShardStatus};
 /// is only ever in messages, whose both ends are of one build.
 pub const VERSION: u8 = 1;
 
+/// The version of a log entry that says what the leader's clock showed, beside its shard's time. Written only while the two are far apart,
+/// so that builds which know version 1 alone work beside this one at any other time.
+const VERSION_WITH_REAL_TIME: u8 = 2;
+
 /// Commands in one request or log entry.
 pub const COMMANDS_MAX: usize = 4_096;
 
@@ -137,8 +141,10 @@ impl Response {
 /// What one log entry holds: the leader's time, and the commands of everybody who waited.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogBatch {
-    /// The leader's time when it was proposed, ns.
+    /// The leader's time when it was proposed, ns: its clock, or what its shard's time has to reach.
     pub at: Timestamp,
+    /// The leader's clock, ns, where the shard's time is far ahead of it: reservations end by this one then.
+    pub real_time: Option<Timestamp>,
     /// In the order in which they are applied.
     pub commands: Vec<Command>,
 }
@@ -147,7 +153,10 @@ impl LogBatch {
     /// The entry as bytes.
     pub fn pack(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 + 160 * self.commands.iter().map(Command::events).sum::<usize>());
-        Writer(&mut out).u8(VERSION).u64(self.at);
+        match self.real_time {
+            None => Writer(&mut out).u8(VERSION).u64(self.at),
+            Some(real_time) => Writer(&mut out).u8(VERSION_WITH_REAL_TIME).u64(self.at).u64(real_time),
+        };
         pack_list(&self.commands, &mut out);
         out
     }
@@ -157,7 +166,13 @@ impl LogBatch {
     /// # Errors
     /// As of [`Request::unpack`].
     pub fn unpack(bytes: &[u8]) -> Result<Self, WireError> {
-        whole("log entry", bytes, |r| Some(Self { at: r.u64()?, commands: unpack_list(r, COMMANDS_MAX)? }))
+        let has_real_time = bytes.first() == Some(&VERSION_WITH_REAL_TIME);
+        let version = if has_real_time { VERSION_WITH_REAL_TIME } else { VERSION };
+        of_version(version, "log entry", bytes, |r| {
+            let at = r.u64()?;
+            let real_time = if has_real_time { Some(r.u64()?) } else { None };
+            Some(Self { at, real_time, commands: unpack_list(r, COMMANDS_MAX)? })
+        })
     }
 }
 
@@ -196,9 +211,18 @@ pub mod stored {
 }
 
 fn whole<T>(what: &'static str, bytes: &[u8], read: impl FnOnce(&mut Reader<'_>) -> Option<T>) -> Result<T, WireError> {
+    of_version(VERSION, what, bytes, read)
+}
+
+fn of_version<T>(
+    version: u8,
+    what: &'static str,
+    bytes: &[u8],
+    read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+) -> Result<T, WireError> {
     let mut r = Reader(bytes);
     match r.u8() {
-        Some(VERSION) => {}
+        Some(found) if found == version => {}
         Some(_) => return Err(WireError { what, why: "its version is not 1" }),
         None => return Err(WireError { what, why: "it is empty" }),
     }

@@ -297,7 +297,7 @@ fn a_recovering_holder_is_told_no_more_than_a_message_holds_and_nothing_wrong() 
 fn the_bytes_of_a_resolve_never_change_since_they_are_in_logs() {
     let request =
         ResolveRequest { txn: attempt(3), asked_at: 4, of_account: true, reason: "why".into(), by: "me".into() };
-    let batch = LogBatch { at: 5, commands: vec![Command::Resolve(request)] };
+    let batch = LogBatch { at: 5, real_time: None, commands: vec![Command::Resolve(request)] };
     let hex: String = batch.pack().iter().map(|b| format!("{b:02x}")).collect();
     let expected = [
         "01",

@@ -17,6 +17,7 @@ use tokio::time::{Instant, interval, sleep};
 
 use crate::birth::{self, Birth, Placed};
 use crate::claim::Claim;
+use crate::clock::{ClockSource, ProcessClock, compare};
 use crate::consensus::ReplicaId;
 use crate::leaving;
 use crate::log::Options as LogOptions;
@@ -44,6 +45,8 @@ pub struct HostConfig {
     pub data_dir: PathBuf,
     /// How logs are kept.
     pub log: LogOptions,
+    /// The time of this process.
+    pub clock: ProcessClock,
 }
 
 /// The replicas of this node, as its services reach them.
@@ -53,6 +56,7 @@ pub struct Replicas(Arc<RwLock<Shared>>);
 struct Shared {
     node: NodeId,
     map: watch::Receiver<Arc<Cluster>>,
+    clock: ProcessClock,
     replicas: BTreeMap<ShardId, State>,
     dropped: metrics::Counter,
 }
@@ -67,9 +71,9 @@ enum State {
 }
 
 impl Replicas {
-    fn new(node: NodeId, map: watch::Receiver<Arc<Cluster>>) -> Self {
+    fn new(node: NodeId, map: watch::Receiver<Arc<Cluster>>, clock: ProcessClock) -> Self {
         let dropped = metrics::counter!("crest_raft_messages_dropped_total");
-        Self(Arc::new(RwLock::new(Shared { node, map, replicas: BTreeMap::new(), dropped })))
+        Self(Arc::new(RwLock::new(Shared { node, map, clock, replicas: BTreeMap::new(), dropped })))
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Shared> {
@@ -111,6 +115,9 @@ impl Replicas {
 
     /// Answers a question about a replica.
     pub(crate) async fn answer(&self, shard: ShardId, what: wire::peer_question::What) -> wire::PeerAnswer {
+        if let wire::peer_question::What::Clock(_) = what {
+            return compare::answer(&self.read().clock);
+        }
         let state = self.read().replicas.get(&shard).cloned();
         let describes = matches!(what, wire::peer_question::What::Describe(_));
         let mut answer = match state {
@@ -173,7 +180,7 @@ impl Host {
         links: Links,
         failed: mpsc::Sender<(ShardId, String)>,
     ) -> Self {
-        let replicas = Replicas::new(config.node, map.clone());
+        let replicas = Replicas::new(config.node, map.clone(), config.clock.clone());
         Self { config, replicas, map, peers, links, nodes: BTreeMap::new(), failed, claim: None }
     }
 
@@ -227,6 +234,7 @@ impl Host {
         let mut choosing: BTreeMap<ShardId, JoinHandle<()>> = BTreeMap::new();
         let mut looks = interval(LOOK);
         let mut version = self.map.borrow().version;
+        let comparing = tokio::spawn(compare::run(self.config.clock.clone(), self.peers.clone()));
         loop {
             let stopping = async { stop.wait_for(|stop| *stop).await.map(drop) };
             tokio::select! {
@@ -248,7 +256,9 @@ impl Host {
             }
         }
         choosing.into_values().for_each(|task| task.abort());
-        self.stop().await
+        let stopped = self.stop().await;
+        comparing.abort();
+        stopped
     }
 
     /// Starts what is missing, and tells the others where replicas are to be.
@@ -316,6 +326,7 @@ impl Host {
             placement: placed,
             peers: self.peers.clone(),
             log: self.config.log,
+            clock: ClockSource::Process(self.config.clock.clone()),
             ..ReplicaConfig::alone(&map.name, shard, map.map.clone(), &folder)
         };
         let mut node = Node::open(&folder, config).with_context(|| format!("cannot open shard {shard}"))?;

@@ -26,11 +26,11 @@ pub mod restore;
 pub mod service;
 pub mod recovery;
 mod expiry;
-mod clock_source;
+pub mod clock;
 mod metrics_of;
 
 pub use birth::Birth;
-pub use clock_source::ClockSource;
+pub use clock::ClockSource;
 pub use consensus::{Members, ReplicaId};
 pub use node::{Node, NodeHandle};
 pub use replica::{Replica, ReplicaConfig};

@@ -17,10 +17,33 @@ pub const GROUP_EVENTS_MAX: usize = 16_384;
 /// Commands of requests in one log entry; the shard's own expiries may add one.
 pub const GROUP_COMMANDS_MAX: usize = crest_ledger::wire::COMMANDS_MAX - 1;
 
-/// How far a time that comes from elsewhere may be ahead of this machine's clock, ns. More is refused before it is logged:
-/// the shard's clock follows every time that it sees and never goes back. Machines whose clocks are kept by NTP are within
-/// milliseconds; the shards of one cluster must be within the 10 s of the decide window.
-pub const CLOCK_AHEAD_MAX_NS: u64 = 60_000_000_000;
+/// How far a time that comes from elsewhere may be ahead of this process's clock and its shard's time, ns. More is refused before it is
+/// logged: the shard's time follows every time that it sees and never goes back. As much as the decide window, in which two-phase commit
+/// takes the shards' times to agree (docs/PROTOCOL.md); the clocks of nodes that lead are within a second of each other.
+pub const CLOCK_AHEAD_MAX_NS: u64 = crest_ledger::limits::DECIDE_WINDOW_NS;
+
+/// By how much two clocks may each be wrong and still agree, ns: nodes whose clocks differ by more than a second contradict each other.
+/// Clocks that NTP keeps are within milliseconds.
+pub const CLOCK_TOLERANCE_NS: i64 = 500_000_000;
+
+/// How far the machine's wall clock may be from the process's time before that is reported as a jump, ns.
+pub const CLOCK_JUMP_NS: u64 = 1_000_000_000;
+
+/// How often a process compares its clock with the other nodes'.
+pub const CLOCK_COMPARE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same while its clock is not trusted, and it leads nothing.
+pub const CLOCK_START_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long another node's answer may take.
+pub const CLOCK_ASK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a comparison bounds where the clock may be steered to: some intervals, in which other nodes restart.
+pub const CLOCK_COMPARISON_LIFETIME: Duration = Duration::from_secs(10);
+
+/// After this time a process whose clock nobody contradicts leads, though too few nodes answer to compare it with: they may be down, and a
+/// shard whose only replica is here must not wait for them.
+pub const CLOCK_START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the executor answers reads before it turns to payments again.
 pub const READS_SLICE: Duration = Duration::from_millis(5);
@@ -34,15 +57,29 @@ pub const ENTRIES_IN_FLIGHT_REPLICATED_MAX: u64 = 4;
 /// A tick of raft's time.
 pub const RAFT_TICK: Duration = TICK;
 
-/// Ticks without a word of the leader after which an election begins, at the least; at the most twice as many. With 50 ms a
-/// tick, a shard has a new leader some 0.8 to 1.7 s after the old one died.
+/// Ticks without a message of the leader after which a follower no longer believes in it: 0.8 s. From then on it grants its vote to
+/// another candidate; before, it ignores candidates (check-quorum, section 6 of Ongaro's thesis, 2014).
 pub const ELECTION_TICKS: usize = 16;
+
+/// A follower campaigns at the earliest this many ticks later: by then every other follower has stopped believing in the leader too,
+/// though it may have heard from it one heartbeat later. An earlier candidate would be ignored, and would wait for a whole timeout.
+pub const ELECTION_MARGIN_TICKS: usize = HEARTBEAT_TICKS;
+
+/// Each voter has a slot of its own in which it campaigns, this many ticks long where there is room: so two voters do not split the votes by
+/// campaigning at the same moment, which would cost another timeout. With three voters the slots begin after 0.95, 1.15 and 1.35 s.
+pub const ELECTION_SLOT_TICKS: usize = 4;
 
 /// Ticks between two heartbeats of a leader: five of them may be lost before anybody doubts it.
 pub const HEARTBEAT_TICKS: usize = 3;
 
-/// Bytes of entries in one message to a follower; a single entry may be larger.
+/// Bytes of entries in one message to a follower, [`RAFT_ENTRY_OVERHEAD`] each included; a single entry may be larger.
 pub const RAFT_MESSAGE_BYTES: u64 = 1 << 20;
+
+/// Entries in one message to a follower, however small they are. The sender splits what is more, the receiver refuses it.
+pub const RAFT_MESSAGE_ENTRIES: usize = 4_096;
+
+/// What an entry takes beside its payload, bytes: its fields and its allocation in memory. Its fields in a message take less.
+pub const RAFT_ENTRY_OVERHEAD: u64 = 200;
 
 /// Messages with entries that are on their way to one follower.
 pub const RAFT_MESSAGES_IN_FLIGHT: usize = 64;
@@ -67,6 +104,8 @@ pub struct Sizes {
     pub raft_memory_bytes: u64,
     /// See [`RAFT_MEMORY_BYTES_MAX`].
     pub raft_memory_bytes_max: u64,
+    /// See [`RAFT_MESSAGE_ENTRIES`]. The same for all replicas of a group.
+    pub raft_message_entries: usize,
 }
 
 impl Default for Sizes {
@@ -75,6 +114,7 @@ impl Default for Sizes {
             checkpoint_records: CHECKPOINT_RECORDS,
             raft_memory_bytes: RAFT_MEMORY_BYTES,
             raft_memory_bytes_max: RAFT_MEMORY_BYTES_MAX,
+            raft_message_entries: RAFT_MESSAGE_ENTRIES,
         }
     }
 }

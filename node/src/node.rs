@@ -279,6 +279,8 @@ impl NodeHandle {
         };
         let (reply, answer) = oneshot::channel();
         match what {
+            // About the process, not about its replicas: its host answers.
+            Asked::Clock(_) => refused("a replica has no clock of its own"),
             Asked::Describe(_) => match self.describe().await {
                 Some(replica) => told(Told::Replica(replica)),
                 None => refused("the replica has stopped, or is too busy"),

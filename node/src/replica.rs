@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::audit::AuditJob;
 use crate::birth::{Birth, Born};
 use crate::checkpointer::CheckpointJob;
-use crate::clock_source::ClockSource;
+use crate::clock::ClockSource;
 use crate::consensus::{Consensus, SnapshotMeta, Start};
 use crate::executor::{Ended, Event, Executor, Inbound, Message, State, Turn};
 use crate::limits;
@@ -82,7 +82,7 @@ impl ReplicaConfig {
             placement: watch::channel(vec![1]).1,
             peers: Arc::new(NoPeers),
             map,
-            clock: ClockSource::System,
+            clock: ClockSource::default(),
             disk: Arc::new(SystemDisk),
             log_dir: data_dir.join("log"),
             log: LogOptions::default(),

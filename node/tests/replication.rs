@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use crest_ledger::wire::{Query, Request};
 use crest_link::{LinkError, ShardLink as _};
-use crest_node::limits::{ELECTION_TICKS, RAFT_TICK};
+use crest_node::limits::{ELECTION_MARGIN_TICKS, ELECTION_SLOT_TICKS, ELECTION_TICKS, RAFT_TICK};
 use crest_node::{Birth, ReplicaId};
 use crest_proto::internal as wire;
-use group::{Group, PATIENCE};
+use group::{Group, MESSAGE_ENTRIES, PATIENCE};
 use tokio::task::LocalSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Longer than the longest election timeout.
 const ELECTION: Duration = Duration::from_millis(2 * ELECTION_TICKS as u64 * RAFT_TICK.as_millis() as u64 + 500);
@@ -231,3 +231,101 @@ async fn a_replica_that_has_lost_what_it_acknowledged_stops_instead_of_voting() 
     })
     .await;
 }
+
+/// A batch of payments that makes a large entry.
+const LARGE: u128 = 4_000;
+
+/// Away for any number of entries, and back: the follower has everything within a bound, while payments flow, and the shard then serves
+/// without the other follower.
+async fn comes_back_after(missed: impl AsyncFnOnce(&Group, u32)) {
+    let mut group = Group::found(&[1, 2, 3]).await;
+    group.open_accounts().await;
+    let leader = group.leader().await;
+    let mut followers = (1..=3).filter(|node| *node != leader);
+    let (away, other) = (followers.next().unwrap(), followers.next().unwrap());
+    group.kill(away);
+    let before = group.describe(leader).await.last_index;
+    missed(&group, leader).await;
+    let behind = group.describe(leader).await.last_index - before;
+    group.start(away, Birth::Founder(vec![1, 2, 3]));
+    let back = Instant::now();
+    let mut paid = 0;
+    let caught_up = async |group: &Group| {
+        let (last, described) = (group.describe(leader).await.commit_index, group.describe(away).await);
+        described.applied_index + 64 >= last
+    };
+    while !caught_up(&group).await {
+        assert!(back.elapsed() < CAUGHT_UP, "after {:?} it still lacks entries of {behind}", back.elapsed());
+        paid += 1;
+        group.pay(leader, 900_000_000 + paid).await.unwrap();
+        // Virtual time passes only while nobody has anything to do.
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(group.leader().await, leader, "its coming back disturbs nobody");
+    group.kill(other);
+    for more in 1..=10 {
+        group.pay(leader, 950_000_000 + more).await.unwrap();
+    }
+}
+
+/// How soon a follower has caught up with entries that are still in memory.
+const CAUGHT_UP: Duration = Duration::from_secs(5);
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_missed_many_small_entries_comes_back() {
+    scene(async || {
+        comes_back_after(async |group, leader| {
+            for id in 1..=5 * MESSAGE_ENTRIES as u128 + 7 {
+                group.pay(leader, id).await.unwrap();
+            }
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_missed_hours_of_an_idle_shard_comes_back() {
+    scene(async || comes_back_after(async |_, _| sleep(Duration::from_secs(5 * MESSAGE_ENTRIES as u64)).await).await)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_missed_large_entries_comes_back() {
+    scene(async || {
+        comes_back_after(async |group, leader| {
+            for n in 0..40 {
+                group.pay_many(leader, n * LARGE + 1, LARGE).await;
+            }
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_survivors_never_split_the_votes() {
+    scene(async || {
+        let mut group = Group::found(&[1, 2, 3]).await;
+        group.open_accounts().await;
+        for round in 1..=20 {
+            let old = group.leader().await;
+            let term = group.describe(old).await.term;
+            group.kill(old);
+            let died = Instant::now();
+            let new = group.leader_but(old).await;
+            let took = died.elapsed();
+            assert!(took < ELECTION_SLOTS, "round {round}: {took:?}");
+            assert_eq!(group.describe(new).await.term, term + 1, "round {round}: one election was enough");
+            group.start(old, Birth::Founder(vec![1, 2, 3]));
+            let last = group.describe(new).await.last_index;
+            group.until(old, "it follows again", |d| d.applied_index >= last).await;
+        }
+    })
+    .await;
+}
+
+/// The end of the second slot of three voters, and what a vote takes: of two survivors one campaigns in the first or the second.
+const ELECTION_SLOTS: Duration = Duration::from_millis(
+    (ELECTION_TICKS + ELECTION_MARGIN_TICKS + 2 * ELECTION_SLOT_TICKS) as u64 * RAFT_TICK.as_millis() as u64 + 200,
+);

@@ -57,7 +57,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let cluster = Embedded::open(EmbeddedConfig {
         shards: args.shards,
         data_dir,
-        clock: ClockSource::System,
+        clock: ClockSource::default(),
         log: super::node::log_options(),
     })?;
     let port = grpc::bind(args.listen).await?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use crest_map_store::Location;
+use crest_node::clock::{MachineClocks, ProcessClock};
 use crest_node::host::{Host, HostConfig};
 use crest_node::log::Options as LogOptions;
 use crest_node::peers::grpc::GrpcPeers;
@@ -79,11 +80,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let map = map::follow(&args.cluster, copy).await?;
     let cluster = map.borrow().clone();
     let node = which(&args, &cluster)?;
+    let clock = ProcessClock::of_cluster(Box::new(MachineClocks));
     let listen = match args.listen {
         Some(listen) => listen,
         None => resolve(cluster.address_of_node(node).unwrap_or_default()).await?,
     };
-    let config = HostConfig { node, data_dir: args.data_dir, log: log_options() };
+    let config = HostConfig { node, data_dir: args.data_dir, log: log_options(), clock };
     let peers = Arc::new(GrpcPeers::new(node, map.clone()));
     let (failed_in, mut failed) = mpsc::channel(16);
     let mut host = Host::new(config, map.clone(), peers, map::links(&map), failed_in);

@@ -136,14 +136,14 @@ impl Clocks {
     fn start(shards: u32, apart: Duration, random: &mut Random) -> (Self, Vec<ClockSource>) {
         let stopping = Arc::new(AtomicBool::new(false));
         if apart.is_zero() {
-            return (Self { stopping, thread: None }, vec![ClockSource::System; shards as usize]);
+            return (Self { stopping, thread: None }, vec![ClockSource::default(); shards as usize]);
         }
         let apart = u64::try_from(apart.as_nanos()).expect("clocks are not that far apart");
         let hands: Vec<(Arc<AtomicU64>, u64)> =
             (0..shards).map(|_| (Arc::default(), random.below(2 * apart + 1))).collect();
         println!("clocks apart by {:?} ms", hands.iter().map(|(_, ahead)| ahead / 1_000_000).collect::<Vec<_>>());
         let set = move |hands: &[(Arc<AtomicU64>, u64)]| {
-            let now = ClockSource::System.now();
+            let now = ClockSource::default().now();
             hands.iter().for_each(|(hand, ahead)| hand.store(now - apart + ahead, Ordering::Relaxed));
         };
         set(&hands);

@@ -59,7 +59,7 @@ pub(crate) fn check(tables: &Tables, step: &Step, t: &Transfer, now: Timestamp) 
             return Verdict::Blocked;
         }
         if let Some(at) = pending.expires_at() {
-            if now >= at {
+            if tables.expiry_time(now) >= at {
                 return refuse(S::PendingTransferExpired);
             }
             commit_before = at;

@@ -77,6 +77,13 @@ impl Tables {
         }
     }
 
+    /// See [`Decisions::postpone_tombstones`](crate::decisions::Decisions::postpone_tombstones).
+    pub(super) fn postpone_tombstones(&mut self, by: u64) {
+        for (txn, tombstone) in self.decisions.postpone_tombstones(by) {
+            self.new.tombstones.insert(txn, Some(tombstone));
+        }
+    }
+
     /// What operators resolved.
     pub fn resolutions(&self) -> &Resolutions {
         &self.resolutions

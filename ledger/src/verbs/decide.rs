@@ -124,7 +124,7 @@ fn attempt(tables: &mut Tables, request: &DecideRequest) -> Attempt {
         }
         commits.push(commit);
     }
-    if tables.now() >= request.commit_before {
+    if tables.expiry_time(tables.now()) >= request.commit_before {
         tables.rollback();
         return Attempt::TooLate;
     }

@@ -65,7 +65,7 @@ fn may_expire(tables: &Tables, id: u128, sides: Sides, at: Timestamp) -> bool {
     let busy = |here: bool, account_id: u128, closing: u16| {
         here && in_other_hands(tables, account_id, pending.flags.any(closing))
     };
-    pending.expires_at().is_some_and(|expiry| expiry <= at)
+    pending.expires_at().is_some_and(|expiry| expiry <= tables.expiry_time(at))
         && !tables.holds().resolves(id)
         && !busy(sides.debit(), pending.debit_account_id, TransferFlags::CLOSING_DEBIT)
         && !busy(sides.credit(), pending.credit_account_id, TransferFlags::CLOSING_CREDIT)

@@ -35,6 +35,9 @@ impl Packed for Command {
                 out.push(9);
                 request.pack(out);
             }
+            Self::AdvanceTime(to) => {
+                Writer(out).u8(10).u64(*to);
+            }
         }
     }
 
@@ -49,6 +52,7 @@ impl Packed for Command {
             7 => Self::Expire(unpack_list(r, TXNS_MAX)?),
             8 => Self::Burn(unpack_list(r, TXNS_MAX)?),
             9 => Self::Resolve(Packed::unpack(r)?),
+            10 => Self::AdvanceTime(r.u64().filter(|to| *to <= crate::limits::TIMESTAMP_MAX)?),
             _ => return None,
         })
     }

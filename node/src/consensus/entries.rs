@@ -9,9 +9,7 @@ use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
 use super::SnapshotMeta;
-
-/// Of every entry: its fields, and what its payload's allocation has beside it.
-const ENTRY_OVERHEAD: u64 = 200;
+use crate::limits;
 
 /// The entries in memory.
 #[derive(Clone)]
@@ -25,6 +23,8 @@ pub(super) struct Inner {
     pub(super) entries: VecDeque<Entry>,
     /// What the entries take of memory, bytes.
     pub(super) bytes: u64,
+    /// Entries that one message may have.
+    message_entries: usize,
     /// The snapshot that followers can have.
     pub(super) snapshot: Option<SnapshotMeta>,
     /// Who needs one while there is none that helps.
@@ -33,15 +33,27 @@ pub(super) struct Inner {
 
 /// What an entry takes of memory, bytes: its payload, and what is around it.
 fn bytes_of(entry: &Entry) -> u64 {
-    entry.data.len() as u64 + ENTRY_OVERHEAD
+    entry.data.len() as u64 + limits::RAFT_ENTRY_OVERHEAD
 }
 
 impl Entries {
-    pub(super) fn new(hard_state: HardState, members: ConfState, before: (u64, u64), entries: Vec<Entry>) -> Self {
-        let bytes = entries.iter().map(bytes_of).sum();
-        let (snapshot, snapshot_wishes) = (None, BTreeSet::new());
-        let entries = entries.into();
-        Self(Rc::new(RefCell::new(Inner { hard_state, members, before, entries, bytes, snapshot, snapshot_wishes })))
+    pub(super) fn new(
+        hard_state: HardState,
+        members: ConfState,
+        before: (u64, u64),
+        entries: Vec<Entry>,
+        message_entries: usize,
+    ) -> Self {
+        Self(Rc::new(RefCell::new(Inner {
+            hard_state,
+            members,
+            before,
+            bytes: entries.iter().map(bytes_of).sum(),
+            message_entries,
+            entries: entries.into(),
+            snapshot: None,
+            snapshot_wishes: BTreeSet::new(),
+        })))
     }
 
     pub(super) fn last_index(&self) -> u64 {
@@ -99,7 +111,7 @@ impl Storage for Entries {
         low: u64,
         high: u64,
         max_size: impl Into<Option<u64>>,
-        _context: GetEntriesContext,
+        context: GetEntriesContext,
     ) -> raft::Result<Vec<Entry>> {
         let inner = self.0.borrow();
         let first = inner.before.0 + 1;
@@ -111,9 +123,13 @@ impl Storage for Entries {
         }
         let range = (low - first) as usize..(high - first) as usize;
         let mut left = max_size.into().unwrap_or(u64::MAX);
-        let mut found: Vec<Entry> = Vec::with_capacity(range.len());
-        for entry in inner.entries.range(range) {
-            let size = entry.data.len() as u64;
+        // raft-rs bounds a message by bytes alone, and a follower may miss any number of entries that have hardly any. Only what is read
+        // for a message may be asynchronous; everything else, such as the scan for changes of the members, needs the whole range.
+        let for_a_message = context.can_async();
+        let count = if for_a_message { range.len().min(inner.message_entries) } else { range.len() };
+        let mut found: Vec<Entry> = Vec::with_capacity(count);
+        for entry in inner.entries.range(range).take(count) {
+            let size = bytes_of(entry);
             if size > left && !found.is_empty() {
                 break;
             }
@@ -153,5 +169,37 @@ impl Storage for Entries {
                 Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(count: u64, bytes: usize) -> Entries {
+        let entry = |index| Entry { index, term: 1, data: vec![0; bytes].into(), ..Entry::default() };
+        let (entries, most) = ((1..=count).map(entry).collect(), limits::RAFT_MESSAGE_ENTRIES);
+        Entries::new(HardState::default(), ConfState::default(), (0, 0), entries, most)
+    }
+
+    fn read(entries: &Entries, max_bytes: u64, for_a_message: bool) -> usize {
+        let high = entries.last_index() + 1;
+        Storage::entries(entries, 1, high, max_bytes, GetEntriesContext::empty(for_a_message)).unwrap().len()
+    }
+
+    #[test]
+    fn what_is_read_for_a_message_is_bounded_in_entries_and_in_bytes() {
+        let small = entries(3 * limits::RAFT_MESSAGE_ENTRIES as u64, 0);
+        assert_eq!(read(&small, u64::MAX, true), limits::RAFT_MESSAGE_ENTRIES, "entries without a byte count too");
+        assert_eq!(read(&small, 10 * limits::RAFT_ENTRY_OVERHEAD, true), 10, "they take memory");
+        let large = entries(40, 100_000);
+        assert_eq!(read(&large, limits::RAFT_MESSAGE_BYTES, true), 10);
+        assert_eq!(read(&large, 0, true), 1, "one is always read");
+    }
+
+    #[test]
+    fn what_raft_looks_through_is_never_cut_short() {
+        let count = 3 * limits::RAFT_MESSAGE_ENTRIES;
+        assert_eq!(read(&entries(count as u64, 0), u64::MAX, false), count);
     }
 }

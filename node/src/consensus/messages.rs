@@ -9,6 +9,7 @@ use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 
 use super::members::{Change, pack_changes, to_raft, unpack_changes};
 use super::{Members, ReplicaId, SnapshotMeta};
+use crate::limits;
 use crate::log::LogEntry;
 
 /// An entry whose payload is a batch of commands, or nothing.
@@ -19,8 +20,13 @@ const CHANGES: u8 = 1;
 /// The largest term: one election a nanosecond would take a hundred years to it.
 const TERM_MAX: u64 = 1 << 62;
 
-/// Entries in one message.
-const ENTRIES_MAX: usize = 4_096;
+/// Bytes of entries in one message. The connection takes twice the largest entry, so there is room for everything else.
+const MESSAGE_BYTES_MAX: u64 = crate::log::ENTRY_BYTES_MAX as u64 + limits::RAFT_ENTRY_OVERHEAD;
+
+const _: () = assert!(
+    MESSAGE_BYTES_MAX as usize + (1 << 20) <= crate::peers::grpc::MESSAGE_BYTES_MAX,
+    "what a replica sends fits the connection, with a MiB for the message's own fields"
+);
 
 /// The kinds of messages that travel, here and in raft-rs.
 const KINDS: [(Kind, MessageType); 11] = [
@@ -37,16 +43,54 @@ const KINDS: [(Kind, MessageType); 11] = [
     (Kind::RequestPreVoteResponse, MessageType::MsgRequestPreVoteResponse),
 ];
 
-/// A message to another replica. None for kinds that stay inside a process, and for one whose entries do not follow from its index,
-/// which is all that says where they belong.
-pub(super) fn to_wire(shard: ShardId, message: Message) -> Option<wire::RaftMessage> {
-    let kind = KINDS.iter().find(|(_, kind)| *kind == message.msg_type)?.0;
+/// A message to another replica, as one or more that the receiver accepts: an append with more entries than fit one message is sent
+/// as several that follow each other. Nothing for kinds that stay inside a process, and for one whose entries do not follow from its
+/// index, which is all that says where they belong.
+pub(super) fn to_wire(shard: ShardId, mut message: Message, entries_max: usize) -> Vec<wire::RaftMessage> {
+    let Some((kind, _)) = KINDS.iter().find(|(_, kind)| *kind == message.msg_type) else { return Vec::new() };
     if message.entries.iter().zip(message.index + 1..).any(|(entry, index)| entry.index != index) {
         tracing::error!(shard, index = message.index, "raft's entries do not follow from their message: not sent");
-        return None;
+        return Vec::new();
     }
+    let mut parts = Vec::with_capacity(1);
+    let mut entries = message.take_entries().into_vec();
+    while let Some(rest) = first_message_full(&entries, entries_max) {
+        let later = entries.split_off(rest);
+        let mut part = message.clone();
+        if let Some(last) = entries.last() {
+            (message.index, message.log_term) = (last.index, last.term);
+        }
+        part.set_entries(std::mem::replace(&mut entries, later).into());
+        parts.push(part);
+    }
+    message.set_entries(entries.into());
+    parts.push(message);
+    let sent = |part: Message| {
+        assert!(part.entries.len() <= entries_max, "no replica sends what another one would refuse");
+        part_to_wire(shard, *kind, part)
+    };
+    parts.into_iter().map(sent).collect()
+}
+
+/// How many of the entries go into a message of their own, when they do not all fit into one. One entry always fits.
+fn first_message_full(entries: &[Entry], entries_max: usize) -> Option<usize> {
+    let mut bytes = 0;
+    let exceeds = |entry: &Entry| {
+        bytes += bytes_of(entry);
+        bytes > MESSAGE_BYTES_MAX
+    };
+    let full = entries.iter().position(exceeds).map_or(entries.len(), |n| n.max(1)).min(entries_max);
+    (full < entries.len()).then_some(full)
+}
+
+/// The most that an entry takes in a message, bytes: its payload, and its fields and lengths.
+fn bytes_of(entry: &Entry) -> u64 {
+    (entry.data.len() + entry.context.len()) as u64 + limits::RAFT_ENTRY_OVERHEAD
+}
+
+fn part_to_wire(shard: ShardId, kind: Kind, message: Message) -> wire::RaftMessage {
     let snapshot = message.snapshot.as_ref().map(|s| SnapshotMeta::from_raft(s).to_wire());
-    Some(wire::RaftMessage {
+    wire::RaftMessage {
         shard,
         kind: kind.into(),
         to: message.to,
@@ -63,14 +107,14 @@ pub(super) fn to_wire(shard: ShardId, message: Message) -> Option<wire::RaftMess
         reject_hint: message.reject_hint,
         context: message.context.to_vec().into(),
         priority: message.priority,
-    })
+    }
 }
 
-/// A message from another replica.
+/// A message from another replica, of at most `entries_max` entries.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn from_wire(message: wire::RaftMessage) -> Result<Message, &'static str> {
+pub(super) fn from_wire(message: wire::RaftMessage, entries_max: usize) -> Result<Message, &'static str> {
     let kind = KINDS.iter().find(|(kind, _)| i32::from(*kind) == message.kind).ok_or("it is of no known kind")?.1;
     if ReplicaId::from_number(message.from).is_none() || ReplicaId::from_number(message.to).is_none() {
         return Err("it is from nobody, or to nobody");
@@ -79,8 +123,10 @@ pub(super) fn from_wire(message: wire::RaftMessage) -> Result<Message, &'static 
     if !(1..=TERM_MAX).contains(&message.term) {
         return Err("its term is none, or far too large");
     }
-    if message.entries.len() > ENTRIES_MAX {
-        return Err("it has too many entries");
+    if message.entries.len() > entries_max {
+        return Err(
+            "it has more entries than any replica of this build sends (RAFT_MESSAGE_ENTRIES in node/src/limits.rs)",
+        );
     }
     let mut entries = Vec::with_capacity(message.entries.len());
     for (n, entry) in message.entries.into_iter().enumerate() {
@@ -196,6 +242,8 @@ impl SnapshotMeta {
 mod tests {
     use super::*;
 
+    const MOST: usize = limits::RAFT_MESSAGE_ENTRIES;
+
     fn append() -> Message {
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgAppend);
@@ -209,32 +257,78 @@ mod tests {
         message
     }
 
+    /// The way over the wire, of a message that fits one.
+    fn there(message: Message) -> Message {
+        let [part] = <[_; 1]>::try_from(to_wire(5, message, MOST)).unwrap();
+        from_wire(part, MOST).unwrap()
+    }
+
     #[test]
     fn a_message_is_the_same_after_its_way() {
         let message = append();
-        assert_eq!(from_wire(to_wire(5, message.clone()).unwrap()).unwrap(), message);
+        assert_eq!(there(message.clone()), message);
         let mut snapshot = Message::default();
         snapshot.set_msg_type(MessageType::MsgSnapshot);
         (snapshot.to, snapshot.from, snapshot.term) = (1, 2, 3);
         let members = Members { voters: vec![1, 2], learners: vec![3], ..Members::default() };
         snapshot.set_snapshot(SnapshotMeta { index: 9, term: 2, members }.to_raft());
-        assert_eq!(from_wire(to_wire(5, snapshot.clone()).unwrap()).unwrap(), snapshot);
+        assert_eq!(there(snapshot.clone()), snapshot);
+    }
+
+    /// An append of `count` entries of that many bytes each.
+    fn long_append(count: u64, bytes: usize) -> Message {
+        let entry = |n| Entry { index: 10 + n, term: 2 + n % 2, data: vec![7; bytes].into(), ..Entry::default() };
+        let mut message = append();
+        message.set_entries((1..=count).map(entry).collect::<Vec<_>>().into());
+        message
+    }
+
+    /// Every message that raft can build arrives, in parts that follow each other and hold the same entries.
+    #[track_caller]
+    fn check_split(count: u64, bytes: usize, parts: usize) {
+        let message = long_append(count, bytes);
+        let sent = to_wire(5, message.clone(), MOST);
+        assert_eq!(sent.len(), parts, "{count} entries of {bytes} bytes");
+        let (mut index, mut log_term, mut arrived) = (message.index, message.log_term, Vec::new());
+        for part in sent {
+            use prost::Message as _;
+            assert!(part.encoded_len() <= crate::peers::grpc::MESSAGE_BYTES_MAX, "{} bytes", part.encoded_len());
+            let part = from_wire(part, MOST).unwrap();
+            assert_eq!((part.index, part.log_term, part.commit), (index, log_term, message.commit));
+            arrived.extend(part.entries.to_vec());
+            (index, log_term) = arrived.last().map_or((index, log_term), |last: &Entry| (last.index, last.term));
+        }
+        assert_eq!(arrived, message.entries.to_vec());
+    }
+
+    #[test]
+    fn no_append_is_so_long_that_its_receiver_refuses_it() {
+        let most = limits::RAFT_MESSAGE_ENTRIES as u64;
+        let largest = crate::log::ENTRY_BYTES_MAX;
+        check_split(0, 0, 1);
+        check_split(most, 0, 1);
+        check_split(most + 1, 0, 2);
+        check_split(5 * most, 3, 5);
+        check_split(1, largest, 1);
+        check_split(3, largest, 3);
+        check_split(3, largest / 2 - 200, 2);
+        check_split(3, largest / 2, 3);
     }
 
     #[test]
     fn entries_that_do_not_follow_from_their_message_are_not_sent() {
         let mut message = append();
         message.index += 1;
-        assert_eq!(to_wire(5, message), None);
+        assert_eq!(to_wire(5, message, MOST), []);
     }
 
     #[test]
     fn what_raft_could_not_bear_is_refused() {
-        let good = to_wire(5, append()).unwrap();
+        let good = to_wire(5, append(), MOST).remove(0);
         let check = |what: &str, change: &dyn Fn(&mut wire::RaftMessage)| {
             let mut message = good.clone();
             change(&mut message);
-            assert!(from_wire(message).is_err(), "{what}");
+            assert!(from_wire(message, MOST).is_err(), "{what}");
         };
         check("no kind", &|m| m.kind = 0);
         check("a kind from the future", &|m| m.kind = 99);
@@ -246,7 +340,11 @@ mod tests {
         check("an entry of another kind", &|m| m.entries[0].kind = 300);
         check("a damaged change", &|m| m.entries[1].payload = vec![1, 1, 1].into());
         check("a snapshot of nothing", &|m| m.kind = Kind::Snapshot.into());
-        assert!(from_wire(good).is_ok());
+        let entry = good.entries[0].clone();
+        check("more entries than anybody sends", &|m| {
+            m.entries = vec![entry.clone(); limits::RAFT_MESSAGE_ENTRIES + 1]
+        });
+        assert!(from_wire(good, MOST).is_ok());
     }
 
     #[test]

@@ -82,7 +82,8 @@ impl Consensus {
         let entries = entries.into_iter().filter(|e| e.index > applied).map(|e| messages::from_log(e).map_err(damaged));
         let entries = entries.collect::<anyhow::Result<Vec<Entry>>>()?;
         let alone = members.voters == [replica.number()] && !members.is_joint();
-        let entries = Entries::new(state, members.to_raft(), (applied, applied_term), entries);
+        let entries =
+            Entries::new(state, members.to_raft(), (applied, applied_term), entries, sizes.raft_message_entries);
         let config = Config {
             id: replica.number(),
             election_tick: limits::ELECTION_TICKS,
@@ -125,17 +126,17 @@ impl Consensus {
         Ok(consensus)
     }
 
-    /// Draws a new election timeout whenever raft has: from our own numbers, which a simulation can repeat.
+    /// Chooses a new election timeout whenever raft has: the replica's slot in this term, which no other voter has.
     fn draw_timeout(&mut self) {
         let raft = &mut self.node.raft;
         if (self.drawn.0, self.drawn.1) != (raft.state, raft.term) {
-            // splitmix64 (Steele, Lea and Flood 2014)
-            self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.random;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            let spread = (z ^ (z >> 31)) % limits::ELECTION_TICKS as u64;
-            self.drawn = (raft.state, raft.term, limits::ELECTION_TICKS + spread as usize);
+            let members = &self.entries.0.borrow().members;
+            let mut voters = [&members.voters[..], &members.voters_outgoing[..]].concat();
+            voters.sort_unstable();
+            voters.dedup();
+            let rank = voters.iter().position(|voter| *voter == raft.id).unwrap_or(voters.len());
+            self.random = splitmix64(self.random);
+            self.drawn = (raft.state, raft.term, election_timeout(voters.len(), rank, raft.term, self.random));
         }
         if raft.randomized_election_timeout() != self.drawn.2 {
             raft.set_randomized_election_timeout(self.drawn.2);
@@ -276,8 +277,13 @@ impl Consensus {
         true
     }
 
-    /// Lets raft's time pass.
-    pub(crate) fn tick(&mut self) {
+    /// Lets raft's time pass. A follower that may not campaign waits right before it would; it votes for others all the same.
+    pub(crate) fn tick(&mut self, may_campaign: bool) {
+        let raft = &self.node.raft;
+        let campaigns = !self.is_leader() && raft.election_elapsed + 1 >= raft.randomized_election_timeout();
+        if campaigns && !may_campaign {
+            return;
+        }
         self.node.tick();
         self.draw_timeout();
     }
@@ -288,7 +294,7 @@ impl Consensus {
     /// When this replica cannot go on: another one knows of entries that this one had acknowledged and does not have.
     pub(crate) fn step(&mut self, message: wire::RaftMessage) -> Result<(), String> {
         let kind = message.kind;
-        let message = match messages::from_wire(message) {
+        let message = match messages::from_wire(message, self.sizes.raft_message_entries) {
             Ok(message) if message.to == self.node.raft.id => message,
             // To an earlier life of this replica.
             Ok(_) => return Ok(()),
@@ -425,7 +431,10 @@ impl Consensus {
     }
 
     fn to_wire(&self, messages: Vec<Message>) -> Vec<wire::RaftMessage> {
-        messages.into_iter().filter_map(|message| messages::to_wire(self.shard, message)).collect()
+        messages
+            .into_iter()
+            .flat_map(|message| messages::to_wire(self.shard, message, self.sizes.raft_message_entries))
+            .collect()
     }
 
     /// Tells raft that an append is durable. Answers what may be sent now.
@@ -456,6 +465,27 @@ impl Consensus {
     }
 }
 
+/// The election timeout of the voter number `rank` of `voters`, in ticks. Each has a slot of its own, and the slots change hands with the
+/// term, so that nobody always campaigns last; where in its slot it campaigns is random, but at least a heartbeat before the next one begins.
+fn election_timeout(voters: usize, rank: usize, term: u64, random: u64) -> usize {
+    // raft-rs takes no timeout of two election timeouts or more.
+    let longest = 2 * limits::ELECTION_TICKS - 1;
+    let first = limits::ELECTION_TICKS + limits::ELECTION_MARGIN_TICKS;
+    let voters = voters.max(1);
+    let width = limits::ELECTION_SLOT_TICKS.min((longest - first) / voters).max(1);
+    let slot = (rank + (term % voters as u64) as usize) % voters;
+    let within = random as usize % width.saturating_sub(limits::HEARTBEAT_TICKS - 1).max(1);
+    (first + slot * width + within).min(longest)
+}
+
+/// The next number of a repeatable sequence (splitmix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+fn splitmix64(state: u64) -> u64 {
+    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 fn round_of(context: &[u8]) -> u64 {
     context.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
@@ -470,4 +500,39 @@ fn committed(entry: Entry) -> Committed {
         None => What::Commands(entry.data.to_vec()),
     };
     Committed { index: entry.index, term: entry.term, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_voters_campaign_within_a_heartbeat_of_each_other() {
+        for (voters, apart) in [(1, 0), (2, 3), (3, 3), (5, 2), (6, 2)] {
+            for term in 0..20 {
+                let mut random = term;
+                let timeouts: Vec<usize> = (0..voters)
+                    .map(|rank| {
+                        random = splitmix64(random);
+                        election_timeout(voters, rank, term, random)
+                    })
+                    .collect();
+                for (n, one) in timeouts.iter().enumerate() {
+                    // Nobody is a candidate before everybody has stopped believing in the leader, and raft-rs takes the timeout.
+                    assert!(
+                        (limits::ELECTION_TICKS + limits::HEARTBEAT_TICKS..2 * limits::ELECTION_TICKS).contains(one)
+                    );
+                    let others = timeouts[n + 1..].iter();
+                    assert!(others.clone().all(|other| one.abs_diff(*other) >= apart), "{voters} voters: {timeouts:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_voter_is_the_first_to_campaign_in_some_term() {
+        let first = |term| (0..3).min_by_key(|rank| election_timeout(3, *rank, term, 0)).unwrap();
+        let firsts: std::collections::BTreeSet<usize> = (7..10).map(first).collect();
+        assert_eq!(firsts.len(), 3);
+    }
 }

@@ -58,7 +58,7 @@ impl Executor {
         let proposal = if own { self.state.proposals.pop_front() } else { None };
         let (batch, replies) = match proposal {
             Some(p) => (p.batch, p.replies),
-            None if data.is_empty() => (LogBatch { at: 0, commands: Vec::new() }, Vec::new()),
+            None if data.is_empty() => (LogBatch { at: 0, real_time: None, commands: Vec::new() }, Vec::new()),
             None => (LogBatch::unpack(&data).map_err(|e| format!("log entry {}: {e}", entry.index))?, Vec::new()),
         };
         self.show(entry.index, entry.term, &data);
@@ -66,7 +66,7 @@ impl Executor {
         points::DURABLE.pass_each(&kinds);
         let begun = Instant::now();
         let mut answers = Vec::with_capacity(batch.commands.len());
-        self.tables.observe(batch.at);
+        self.tables.begin_entry(batch.at, batch.real_time);
         for command in batch.commands {
             self.load(&command)?;
             let (name, events, accounts) = (command.name(), command.events(), command.creates_accounts());
@@ -160,7 +160,8 @@ impl Executor {
     /// another shard are kept for [`crate::expiry`], which asks that shard first; a shard that does not answer must not keep
     /// the others waiting, so a full scan is gone on with the next time.
     pub(super) fn due_expiries(&mut self) -> Result<Option<Command>, String> {
-        let (now, limit) = (self.now(), crest_ledger::limits::EXPIRE_BATCH_MAX);
+        let at = self.now();
+        let (now, limit) = (self.real_time(at).unwrap_or(at), crest_ledger::limits::EXPIRE_BATCH_MAX);
         let from = std::mem::take(&mut self.state.expiries_from);
         let due = self.store.due(self.tables.new_layer(), from, now, limit).map_err(|e| e.to_string())?;
         if let Some((at, id)) = due.last().filter(|_| due.len() == limit) {

@@ -12,7 +12,7 @@ use super::members::{Step, next_step};
 use super::{Ended, Executor, Message};
 use crate::checkpointer::CheckpointJob;
 use crate::consensus::members::Change;
-use crate::consensus::{ReplicaId, SnapshotMeta, successor};
+use crate::consensus::{ReplicaId, SnapshotMeta};
 use crate::limits;
 use crate::snapshot::{Fetch, Install};
 
@@ -36,6 +36,11 @@ pub(crate) struct NotDone {
     pub(crate) why: String,
     /// Who leads, when that one has to be asked.
     pub(crate) leader: Option<ReplicaId>,
+}
+
+/// Whether a message has its receiver begin to lead.
+fn begins_to_lead(message: &wire::RaftMessage) -> bool {
+    message.kind == wire::RaftMessageKind::TimeoutNow as i32
 }
 
 /// What the executor knows of its group from one turn to the next.
@@ -73,6 +78,8 @@ impl Executor {
         while let Some(inbound) = self.state.inbound.take().or_else(|| self.inbox.try_recv().ok()) {
             any = true;
             match inbound {
+                // Whoever hands over may not know yet that this node's clock must not be used.
+                Inbound::Raft(message) if begins_to_lead(&message) && !self.clock.is_trusted() => {}
                 Inbound::Raft(message) => match self.consensus.would_install(&message) {
                     Some(meta) => self.fetch(message, meta),
                     None => self.consensus.step(message)?,
@@ -162,10 +169,13 @@ impl Executor {
             crest_ledger::wire::Request::Query(query) if any_replica && query.instant() != 0 => {
                 self.park_as_follower(query, reply);
             }
-            _ if self.consensus.is_leader() => {
-                let why = "the replica is stopping".to_owned();
-                drop(reply.send(Err(LinkError::Unreachable { shard: self.shard, why })));
+            // What needs no entry is answered whatever the clock shows: operators look at why nothing else is.
+            crest_ledger::wire::Request::Query(query)
+                if self.consensus.is_leader() && !self.state.stopping && query.instant() == 0 =>
+            {
+                self.park(query, reply);
             }
+            _ if self.consensus.is_leader() => drop(reply.send(Err(self.not_taken()))),
             _ => drop(reply.send(Err(self.not_leader()))),
         }
     }
@@ -229,12 +239,15 @@ impl Executor {
             return Ok(());
         }
         let nodes = to.map(|node| vec![node]);
-        match successor(&self.consensus.followers(), &self.consensus.members(), nodes.as_deref()) {
+        match self.successor(nodes.as_deref()) {
             Some(replica) => {
                 self.consensus.transfer_leader(replica);
                 Ok(())
             }
-            None => refuse("no voter there is up to date and answers".to_owned(), None),
+            None => refuse(
+                "no voter there is up to date, answers, and has a clock that agrees with this node's".to_owned(),
+                None,
+            ),
         }
     }
 
@@ -257,7 +270,7 @@ impl Executor {
 
     /// Brings the group to what the map wants, one step at a time. Only the leader does.
     pub(super) fn reconcile(&mut self) {
-        if !self.consensus.may_propose() {
+        if !self.consensus.may_propose() || !self.clock.is_trusted() {
             return;
         }
         let wanted = self.placement.borrow().clone();
@@ -266,7 +279,7 @@ impl Executor {
         match step {
             Step::Nothing => {}
             Step::HandOver => {
-                if let Some(to) = successor(&followers, &members, Some(&wanted)) {
+                if let Some(to) = self.successor(Some(&wanted)) {
                     self.consensus.transfer_leader(to);
                 }
             }
@@ -364,6 +377,8 @@ impl Executor {
             build: String::new(),
             clock: self.tables.now(),
             members_settled: self.consensus.members_are_settled(),
+            process_clock: self.clock.now(),
+            clock_problem: self.clock.problem().unwrap_or_default(),
         }
     }
 }

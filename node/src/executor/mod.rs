@@ -7,6 +7,7 @@ mod apply;
 pub(crate) mod group;
 mod members;
 mod rounds;
+mod time;
 mod reads;
 mod status;
 mod aging;
@@ -36,7 +37,7 @@ use tokio::time::Instant;
 
 use crate::audit::AuditJob;
 use crate::checkpointer::CheckpointJob;
-use crate::clock_source::ClockSource;
+use crate::clock::ClockSource;
 use crate::consensus::{Consensus, SnapshotMeta};
 use crate::log::disk::Disk;
 use crate::log_writer::LogJob;
@@ -133,6 +134,7 @@ pub(crate) struct State {
     promised: Timestamp,
     /// The time of the last entry that was proposed.
     proposed_at: Timestamp,
+    time: time::Time,
     parked: VecDeque<reads::Parked>,
     rounds: rounds::Rounds,
     group: group::Group,
@@ -224,7 +226,7 @@ impl Executor {
         }
         let heard = self.take_inbound()?;
         self.notice_leader();
-        if !self.consensus.is_leader() || self.state.stopping {
+        if !self.consensus.is_leader() || self.state.stopping || !self.clock.is_trusted() {
             self.refuse_requests()?;
         }
         let proposed = self.may_propose() && self.propose()?;
@@ -277,7 +279,8 @@ impl Executor {
         Ok(())
     }
 
-    /// One append at a time: what arrives meanwhile becomes one group. And memory since the checkpoint is bounded.
+    /// One append at a time: what arrives meanwhile becomes one group. Memory since the checkpoint is bounded. And nothing is stamped with a
+    /// clock that others contradict.
     fn may_propose(&self) -> bool {
         let in_flight_max = match self.consensus.is_alone() {
             true => limits::ENTRIES_IN_FLIGHT_MAX,
@@ -288,11 +291,12 @@ impl Executor {
             && self.consensus.may_propose()
             && self.consensus.last_index() < self.applied + in_flight_max
             && self.tables.new_layer().records() < limits::CHECKPOINT_RECORDS_MAX
+            && self.clock.is_trusted()
     }
 
     /// Makes one entry of what waits. Answers whether there was anything.
     fn propose(&mut self) -> Result<bool, String> {
-        let mut batch = LogBatch { at: 0, commands: Vec::new() };
+        let mut batch = LogBatch { at: 0, real_time: None, commands: Vec::new() };
         let mut replies = Vec::new();
         let mut events = 0;
         while let Some(message) = self.state.left_over.take().or_else(|| self.queue.try_recv().ok()) {
@@ -345,6 +349,7 @@ impl Executor {
         self.state.last_proposal = Some(Instant::now());
         self.metrics.group_events.record(events as f64);
         batch.at = self.now();
+        batch.real_time = self.real_time(batch.at);
         self.state.proposed_at = batch.at;
         points::BEFORE_PROPOSE.pass_each(&Kinds::of(|| apply::names(&batch)));
         let index = match self.consensus.propose(batch.pack()) {
@@ -366,20 +371,6 @@ impl Executor {
         }
         self.state.proposals.push_back(Proposal { index, term: self.consensus.term(), batch, replies });
         Ok(true)
-    }
-
-    /// The time for the next entry, ns: real time, but never below what was promised.
-    fn now(&self) -> Timestamp {
-        self.clock.now().max(self.state.promised)
-    }
-
-    /// Why a time from elsewhere is refused, if it is.
-    fn too_far_ahead(&self, time: Timestamp) -> Option<String> {
-        let here = self.clock.now().max(self.tables.now());
-        let ahead = time.saturating_sub(here);
-        (ahead > limits::CLOCK_AHEAD_MAX_NS)
-            .then(|| self.metrics.clock_ahead_refusals.increment(1))
-            .map(|()| format!("a time in the request is {} s ahead of this shard's clock", ahead / 1_000_000_000))
     }
 
     fn on_message(&mut self, message: Message) -> Ended {
@@ -436,7 +427,8 @@ impl Executor {
             return Ok(());
         }
         self.state.last_tick = Some(now);
-        self.consensus.tick();
+        self.consensus.tick(self.clock.is_trusted());
+        self.offer_leadership()?;
         self.reconcile();
         self.measure_group();
         if self.state.last_store_metrics.is_none_or(|t| now - t >= limits::STORE_METRICS_INTERVAL) {
@@ -459,7 +451,8 @@ impl Executor {
         let timeout = crossbeam_channel::after(limits::TICK);
         // While an append is under way the queue is left to grow into the next group.
         let nothing = crossbeam_channel::never();
-        let listens = self.may_propose() || self.state.stopping || !self.consensus.is_leader();
+        let refuses = self.state.stopping || !self.consensus.is_leader() || !self.clock.is_trusted();
+        let listens = refuses || self.may_propose();
         let queue = if listens { &self.queue } else { &nothing };
         select! {
             recv(self.events) -> event => {

@@ -11,7 +11,7 @@ use crest_ledger::txn::{EventResult, Step};
 use crest_ledger::wire::{Query, QueryAnswer, Request, Response};
 use crest_ledger::{Account, Timestamp, Transfer};
 use crest_link::{LinkError, ShardLink};
-use crest_node::limits::TICK;
+use crest_node::limits::{Sizes, TICK};
 use crest_node::log::Options;
 use crest_node::peers::{PeerAnswering, Peers, Question};
 use crest_node::replica::Worker;
@@ -69,6 +69,9 @@ impl Peers for Ways {
     }
 }
 
+/// Entries in one message between replicas: few, so that a follower soon misses more.
+pub(crate) const MESSAGE_ENTRIES: usize = 40;
+
 /// A group of one shard, on nodes with folders of their own.
 pub(crate) struct Group {
     network: Arc<Network>,
@@ -118,6 +121,7 @@ impl Group {
             placement: self.placement.subscribe(),
             clock: ClockSource::Manual(self.clock.clone()),
             log: Options { segment_bytes: 1 << 20 },
+            sizes: Sizes { raft_message_entries: MESSAGE_ENTRIES, ..Sizes::default() },
             ..ReplicaConfig::alone("test", 0, SlotMap::even(&[0]).unwrap(), &folder)
         };
         self.running.insert(node, tokio::task::spawn_local(live(node, config, self.network.clone())));
@@ -227,6 +231,24 @@ impl Group {
         let Answer::Results(results) = answers.remove(0) else { panic!("{answers:?}") };
         assert_eq!(results[0].status, EventResult::CREATED);
         Ok(results[0].timestamp)
+    }
+
+    /// Pays 1 from account 1 to 2 as often as `count` says, in one entry; the ids begin at `first`.
+    pub(crate) async fn pay_many(&self, node: NodeId, first: u128, count: u128) {
+        let transfer = |id| Transfer {
+            id,
+            debit_account_id: 1,
+            credit_account_id: 2,
+            amount: 1,
+            ledger: 1,
+            code: 1,
+            ..Transfer::default()
+        };
+        let steps = (first..first + count).map(|id| Step::local(transfer(id))).collect();
+        let answer = self.handle(node).send(Request::commands(vec![Command::Create(steps)])).await.unwrap();
+        let Response::Answers(answers) = answer else { panic!("{answer:?}") };
+        let Answer::Results(results) = &answers[0] else { panic!("{answers:?}") };
+        assert!(results.iter().all(|result| result.status == EventResult::CREATED));
     }
 
     /// What account 2 has received, as that node reads it: now, or at an instant, for which a follower may be asked.
