@@ -230,12 +230,13 @@ impl Command {
         }
     }
 
-    /// How many events, transactions or ids it carries: what batch limits count.
+    /// How many events, transactions or ids it carries: what batch limits count. A transaction without events of its own, as an expiry
+    /// is, counts as one.
     pub fn events(&self) -> usize {
         match self {
             Self::Create(steps) => steps.len(),
-            Self::Prepare(r) => r.iter().map(|r| r.steps.len()).sum(),
-            Self::Decide(r) => r.iter().map(|r| r.events.len()).sum(),
+            Self::Prepare(r) => r.iter().map(|r| r.steps.len().max(1)).sum(),
+            Self::Decide(r) => r.iter().map(|r| r.events.len().max(1)).sum(),
             Self::Finish(v) => v.iter().map(|(_, outcome)| outcome.events()).sum(),
             Self::Acknowledge(_, v) | Self::Recover(_, _, v) => v.len(),
             Self::Expire(v) => v.len(),

@@ -10,9 +10,17 @@ pub const QUEUE_REQUESTS_MAX: usize = 4_096;
 /// for what ends things.
 pub const QUEUE_REHEARSALS_MAX: usize = QUEUE_REQUESTS_MAX / 4 * 3;
 
-/// Events (transfers, prepares, decides) in one log entry: two full batches, about 2 MiB. Larger groups would not make an
+/// Events (transfers, prepares, decides) in one log entry: two full batches, 2 to 5 MiB. Larger groups would not make an
 /// fsync cheaper, only the first answer later.
 pub const GROUP_EVENTS_MAX: usize = 16_384;
+
+/// The most that one event takes in a log entry, bytes: a decide of a single transfer, with its transaction, its step, and a refusal.
+pub const EVENT_BYTES_MAX: usize = 320;
+
+const _: () = assert!(
+    GROUP_EVENTS_MAX * EVENT_BYTES_MAX + 2 * (GROUP_COMMANDS_MAX + 1) * 64 <= crate::log::ENTRY_BYTES_MAX,
+    "the entries that a leader makes of many requests fit its log"
+);
 
 /// Commands of requests in one log entry; the shard's own expiries may add one.
 pub const GROUP_COMMANDS_MAX: usize = crest_ledger::wire::COMMANDS_MAX - 1;

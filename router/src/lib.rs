@@ -21,6 +21,7 @@ pub mod backup;
 mod backup_messages;
 pub mod in_doubt;
 pub mod resolve;
+pub mod shard_times;
 mod in_doubt_messages;
 mod status_message;
 mod calls;

@@ -34,6 +34,9 @@ pub const INSTANT_TRIES: u32 = 32;
 /// (a resolve is as many messages): one that hangs must not hide the others.
 pub const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Shards whose times are this close to the latest one need not be advanced to it, ns: they accept each other's messages.
+pub const SHARD_TIMES_CLOSE_NS: u64 = 1_000_000_000;
+
 /// Shards that are named of one attempt in doubt: with 1,000 attempts of a page, some 2 MB at the most.
 pub const SHARDS_SHOWN: usize = 16;
 

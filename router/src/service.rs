@@ -21,7 +21,7 @@ use crate::calls::{Calls, asked_for};
 use crate::error::RouterError;
 use crate::reads::ReadAt;
 use crate::router::Router;
-use crate::{backup_messages, in_doubt_messages, limits, status_message};
+use crate::{backup_messages, in_doubt_messages, limits, shard_times, status_message};
 
 /// The methods of [`LedgerService`], as the metrics name them.
 const LEDGER_METHODS: [&str; 9] = [
@@ -271,6 +271,18 @@ impl Operations for OperationsService {
 
     async fn status(&self, _request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
         Ok(Response::new(status_message::status(self.router.epoch(), &self.router.slots(), self.router.status().await)))
+    }
+
+    async fn align_shard_times(
+        &self,
+        request: Request<v1::AlignShardTimesRequest>,
+    ) -> Answer<v1::AlignShardTimesResponse> {
+        let dry_run = request.get_ref().dry_run;
+        let times = self.router.align_shard_times(dry_run).await;
+        if !dry_run {
+            tracing::warn!(?times, "an operator has all shards advanced to the time of the one that is furthest ahead");
+        }
+        Ok(Response::new(shard_times::response(times)))
     }
 
     async fn list_in_doubt(&self, request: Request<v1::ListInDoubtRequest>) -> Answer<v1::ListInDoubtResponse> {

@@ -20,6 +20,8 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct NetworkPeers {
     pub(crate) world: Arc<World>,
     pub(crate) from: End,
+    /// Whether it asks the machines of all shards.
+    pub(crate) all: bool,
 }
 
 impl Peers for NetworkPeers {
@@ -51,6 +53,9 @@ impl Peers for NetworkPeers {
     fn nodes(&self) -> Vec<NodeId> {
         // Machines of other shards would say that they have nothing of this one.
         let me = self.from.machine();
+        if self.all {
+            return self.world.nodes().filter(|node| *node != me).collect();
+        }
         self.world.nodes_of(self.world.shard_of_node(me)).filter(|node| *node != me).collect()
     }
 
@@ -79,6 +84,9 @@ impl Peers for NetworkPeers {
 
 /// What a node answers: as a real one does (`crest_node::host`).
 async fn answer(world: &World, node: NodeId, question: Question) -> Result<wire::PeerAnswer, String> {
+    if let (wire::peer_question::What::Clock(_), Some(clock)) = (&question.what, world.clock(node)) {
+        return Ok(crest_node::clock::compare::answer(&clock));
+    }
     let state = match world.up(node) {
         Up::Down => return Err(format!("nobody listens on node {node}")),
         Up::Runs(handle) => return Ok(handle.answer(question.what).await),

@@ -122,6 +122,8 @@ pub struct GroupPlan {
     pub spares: u32,
     /// Bytes of entries that stay in memory for followers; who is further behind takes in a snapshot.
     pub raft_memory_bytes: u64,
+    /// Entries in one message between replicas.
+    pub raft_message_entries: u64,
     /// Changed records in memory at which a replica writes a checkpoint.
     pub checkpoint_records: u64,
     /// Some shard's leader dies about this often.
@@ -147,6 +149,15 @@ pub struct ClockPlan {
     pub skew_ms: u64,
     /// Some clock jumps about this often; 0 is never. It stays within the skew.
     pub jump_every_ms: u64,
+    /// Whether processes steer their clocks and compare them. Otherwise they follow the wall clocks, which are right within the skew:
+    /// what the protocol itself bears.
+    pub compared: bool,
+    /// A wall clock jumps by an hour or a day, runs fast or stands still about this often; 0 is never. Only where clocks are compared.
+    pub wild_every_ms: u64,
+    /// And for so long, at the most.
+    pub wild_ms: u64,
+    /// Chance that all wall clocks do so together.
+    pub together_percent: u64,
 }
 
 impl Plan {
@@ -179,11 +190,31 @@ impl Plan {
             // A message that is on its way for longer is for the others: each second of so many machines takes its time.
             plan.network.slow_ms = plan.network.slow_ms.min(3_000);
         }
+        plan.compare_clocks(&mut Random::new(seed ^ 0x636c_6f63_6b73));
         if plan.imports {
             (plan.clients, plan.readers) = (1, 0);
             plan.mix = Mix { balancing: 0, closing: 0, account: 0, faulty: 0, ..plan.mix };
         }
         plan
+    }
+}
+
+impl Plan {
+    /// In some seeds clocks are compared, and go wild; and some have short messages between replicas. Drawn from numbers of its own, so
+    /// that whatever else a seed decides does not depend on it.
+    fn compare_clocks(&mut self, r: &mut Random) {
+        self.groups.raft_message_entries = pick(r, &[2, 30, 4_096]);
+        if !r.chance(30) {
+            return;
+        }
+        self.clocks = ClockPlan {
+            skew_ms: self.clocks.skew_ms.min(100),
+            compared: true,
+            wild_every_ms: pick(r, &[0, 300, 1_500, 4_000]),
+            wild_ms: pick(r, &[100, 2_000, 8_000]),
+            together_percent: pick(r, &[0, 30, 100]),
+            ..self.clocks
+        };
     }
 }
 
@@ -257,6 +288,7 @@ impl GroupPlan {
             replicas: replicas as u32,
             spares: spares as u32,
             raft_memory_bytes: often(&[500, 4_000, 64 << 20]),
+            raft_message_entries: 4_096,
             checkpoint_records: often(&[40, 400, 1 << 20]).max(40),
             leader_kill_every_ms: often(&[0, 0, 1_500, 4_000]),
             majority_kill_every_ms: often(&[0, 0, 3_000]),
@@ -271,7 +303,14 @@ impl GroupPlan {
 
 impl ClockPlan {
     fn of(r: &mut Random) -> Self {
-        Self { skew_ms: pick(r, &[0, 5, 500, 4_000]), jump_every_ms: pick(r, &[0, 0, 500, 2_000]) }
+        Self {
+            skew_ms: pick(r, &[0, 5, 500, 4_000]),
+            jump_every_ms: pick(r, &[0, 0, 500, 2_000]),
+            compared: false,
+            wild_every_ms: 0,
+            wild_ms: 0,
+            together_percent: 0,
+        }
     }
 }
 

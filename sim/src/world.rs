@@ -1,10 +1,12 @@
 //! What everything in a run shares: time, the trace, the map, who can be reached, and the network between them.
 
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crest_node::NodeHandle;
+use crest_node::clock::ProcessClock;
 use crest_topology::{Cluster, NodeEntry, NodeId, ShardEntry, SlotMap};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -16,6 +18,9 @@ use crate::trace::Trace;
 
 /// Real time at the start of every run: 14 November 2023, ns since the Unix epoch.
 pub(crate) const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
+
+/// A clock that is further off than this is wrong, ns: comparing allows a second, and clocks that are right are off by up to 100 ms.
+pub(crate) const CLOCK_ERROR_NS: u64 = 2_000_000_000;
 
 /// The shared part of a run.
 pub(crate) struct World {
@@ -33,6 +38,8 @@ pub(crate) struct World {
     /// How often each router was started.
     routers: Vec<Mutex<u64>>,
     failures: Mutex<Vec<String>>,
+    /// Whether some process has led with a wrong clock: it was started with one, and could not be compared.
+    misled: AtomicBool,
 }
 
 /// What runs on a machine, as others find it.
@@ -56,6 +63,10 @@ struct Reach {
     leads: bool,
     /// How often its process was started or ended.
     incarnation: u64,
+    /// The clock of its process, where clocks are compared.
+    clock: Option<ProcessClock>,
+    /// Whether its wall clock is far off.
+    wild: bool,
 }
 
 impl World {
@@ -80,7 +91,21 @@ impl World {
             machines: (0..count).map(|_| Mutex::default()).collect(),
             routers: (0..routers).map(|_| Mutex::new(0)).collect(),
             failures: Mutex::default(),
+            misled: AtomicBool::new(false),
         }
+    }
+
+    /// Notes when the clock of a machine's process may be used and is wrong.
+    pub(crate) fn look_at_clock(&self, node: NodeId) {
+        let Some(clock) = self.clock(node).filter(ProcessClock::is_trusted) else { return };
+        if clock.now().abs_diff(EPOCH_NS + self.now()) > CLOCK_ERROR_NS && !self.misled.swap(true, Ordering::Relaxed) {
+            self.note(format_args!("node {node} is misled by its clock"), &[]);
+        }
+    }
+
+    /// Whether some process has led with a wrong clock.
+    pub(crate) fn was_misled(&self) -> bool {
+        self.misled.load(Ordering::Relaxed)
     }
 
     /// Virtual time since the start, ns.
@@ -181,6 +206,7 @@ impl World {
         reach.incarnation += 1;
         reach.up = if runs { Up::Absent } else { Up::Down };
         reach.leads = false;
+        reach.clock = None;
         End::Node { node, incarnation: reach.incarnation }
     }
 
@@ -189,6 +215,24 @@ impl World {
         let mut reach = self.reach(node);
         reach.up = up;
         reach.leads = false;
+    }
+
+    pub(crate) fn set_clock(&self, node: NodeId, clock: ProcessClock) {
+        self.reach(node).clock = Some(clock);
+    }
+
+    /// The clock of the process on a machine, when one runs and clocks are compared.
+    pub(crate) fn clock(&self, node: NodeId) -> Option<ProcessClock> {
+        self.reach(node).clock.clone()
+    }
+
+    pub(crate) fn set_wild(&self, node: NodeId, wild: bool) {
+        self.reach(node).wild = wild;
+    }
+
+    /// Whether the wall clocks of half of the machines or more are far off.
+    pub(crate) fn mostly_wild(&self) -> bool {
+        self.nodes().filter(|node| self.reach(*node).wild).count() * 2 >= self.machines.len()
     }
 
     pub(crate) fn set_leads(&self, node: NodeId, leads: bool) {

@@ -253,6 +253,10 @@ impl Operations for Fake {
         }))
     }
 
+    async fn align_shard_times(&self, _: Request<v1::AlignShardTimesRequest>) -> Answer<v1::AlignShardTimesResponse> {
+        Err(Status::unimplemented("the times of no shards"))
+    }
+
     async fn resolve(&self, r: Request<v1::ResolveRequest>) -> Answer<v1::ResolveResponse> {
         let ask = border::resolve_from(r.into_inner())?;
         match ask.txn.first_id {

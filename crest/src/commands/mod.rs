@@ -7,6 +7,7 @@
 pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod connect;
 pub(crate) mod health;
@@ -50,6 +51,8 @@ pub enum Command {
     Health(health::Args),
     /// List transfers between shards that are in doubt, and have one ended
     Txn(txn::Args),
+    /// Look at the shards' times, and align them after a wrong clock
+    Clock(clock::Args),
     /// Look at a cluster's nodes and shards, and change where replicas are
     Cluster(cluster::Args),
 }
@@ -69,6 +72,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(args).await,
         Command::Health(args) => health::run(args).await,
         Command::Txn(args) => txn::run(args).await,
+        Command::Clock(args) => clock::run(args).await,
         Command::Cluster(args) => cluster::run(args).await,
     }
 }

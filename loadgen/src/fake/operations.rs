@@ -85,6 +85,10 @@ impl Operations for Fake {
         Err(Status::unimplemented("not in the fake"))
     }
 
+    async fn align_shard_times(&self, _: Request<v1::AlignShardTimesRequest>) -> Answer<v1::AlignShardTimesResponse> {
+        Err(Status::unimplemented("the times of no shards"))
+    }
+
     async fn resolve(&self, _: Request<v1::ResolveRequest>) -> Answer<v1::ResolveResponse> {
         Err(Status::unimplemented("not in the fake"))
     }

@@ -94,8 +94,9 @@ impl ClockSource {
 /// Whether a process's time may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Standing {
-    /// It agrees with a majority of the nodes, or nobody contradicts it.
-    Trusted,
+    /// It agrees with a majority of the nodes, or did when it was last compared with one; or it could not be compared, and nobody
+    /// contradicts it.
+    Trusted { compared: bool },
     /// It was not compared yet, since that monotonic reading.
     Starting(u64),
     /// Others contradict it: what they say. Nobody has contradicted it since that monotonic reading, if it was heard.
@@ -128,7 +129,7 @@ struct State {
 impl ProcessClock {
     /// The clock of a process that is alone: it is trusted from the start.
     pub fn alone(readings: Box<dyn Readings>) -> Self {
-        Self::new(readings, |_| Standing::Trusted)
+        Self::new(readings, |_| Standing::Trusted { compared: true })
     }
 
     /// The clock of a process of a cluster: it is trusted once [`compare::run`] has compared it with the others'.
@@ -182,13 +183,13 @@ impl ProcessClock {
 
     /// Whether entries may be stamped with it.
     pub fn is_trusted(&self) -> bool {
-        self.state().standing == Standing::Trusted
+        self.state().is_trusted()
     }
 
     /// Why entries must not be stamped with it now; `None` when they may.
     pub fn problem(&self) -> Option<String> {
         match &self.state().standing {
-            Standing::Trusted => None,
+            Standing::Trusted { .. } => None,
             Standing::Starting(_) => Some("its clock was not compared with the other nodes' yet".to_owned()),
             Standing::Distrusted { why, .. } => Some(why.clone()),
         }
@@ -221,8 +222,12 @@ impl ProcessClock {
 }
 
 impl State {
+    fn is_trusted(&self) -> bool {
+        matches!(self.standing, Standing::Trusted { .. })
+    }
+
     fn read(&mut self, monotonic: u64, wall: Timestamp) -> Timestamp {
-        if self.standing != Standing::Trusted {
+        if !self.is_trusted() {
             // Nothing is stamped with it, so it may go anywhere.
             return self.steered.set(monotonic, wall);
         }
@@ -255,7 +260,7 @@ impl State {
         let contradicting = others.iter().filter(|(_, offsets)| !offsets.includes_zero());
         self.contradicting = contradicting.map(|(node, _)| *node).collect();
         let agreement = agree(nodes, &offsets);
-        let was_trusted = self.standing == Standing::Trusted;
+        let was_trusted = self.is_trusted();
         self.bounds = match agreement {
             Agreement::Agrees(bounds) => Some((bounds, monotonic)),
             _ => None,
@@ -264,14 +269,19 @@ impl State {
         let waited = |since: u64| monotonic.saturating_sub(since) >= patience;
         let contradicted = !self.contradicting.is_empty();
         let next = match (&agreement, &self.standing) {
-            (Agreement::Agrees(_), _) => Standing::Trusted,
+            (Agreement::Agrees(_), _) => Standing::Trusted { compared: true },
             (Agreement::Outside(_), _) => self.distrusted(others, "a majority of the nodes agrees on another time"),
-            // Nobody knows who is right: who leads goes on, and who begins does not.
-            (_, Standing::Trusted) => Standing::Trusted,
+            // Nobody knows who is right: who was compared once goes on, and who was not does not.
+            (_, Standing::Trusted { compared }) if *compared || !contradicted => {
+                Standing::Trusted { compared: *compared }
+            }
             _ if contradicted => self.distrusted(others, "no majority of the nodes agrees on the time"),
-            (_, Standing::Starting(since)) if waited(*since) => Standing::Trusted,
+            (_, Standing::Trusted { .. }) => self.standing.clone(),
+            (_, Standing::Starting(since)) if waited(*since) => Standing::Trusted { compared: false },
             (_, Standing::Starting(since)) => Standing::Starting(*since),
-            (_, Standing::Distrusted { uncontradicted: Some(since), .. }) if waited(*since) => Standing::Trusted,
+            (_, Standing::Distrusted { uncontradicted: Some(since), .. }) if waited(*since) => {
+                Standing::Trusted { compared: false }
+            }
             (_, Standing::Distrusted { why, uncontradicted }) => {
                 Standing::Distrusted { why: why.clone(), uncontradicted: Some(uncontradicted.unwrap_or(monotonic)) }
             }
@@ -279,7 +289,7 @@ impl State {
         let changed = std::mem::discriminant(&next) != std::mem::discriminant(&self.standing);
         self.standing = next;
         match &self.standing {
-            Standing::Trusted if !was_trusted => Some(None),
+            Standing::Trusted { .. } if !was_trusted => Some(None),
             Standing::Distrusted { why, .. } if changed => Some(Some(why.clone())),
             _ => None,
         }

@@ -139,6 +139,21 @@ fn a_node_whose_peers_are_down_waits_for_a_while_and_then_leads() {
 }
 
 #[test]
+fn one_that_could_not_be_compared_stops_when_it_is_contradicted_and_takes_the_right_time() {
+    let (clock, hands) = clock();
+    hands.jump(HOUR);
+    hands.pass(CLOCK_START_PATIENCE.as_secs());
+    compare(&clock, &hands, 2, &[]);
+    assert!(clock.is_trusted(), "nobody has contradicted it");
+    hands.jump(-HOUR);
+    compare(&clock, &hands, 2, &[0]);
+    assert!(!clock.is_trusted());
+    compare(&clock, &hands, 2, &[0]);
+    assert!(clock.is_trusted());
+    assert!(clock.now().abs_diff(START + hands.monotonic()) < SECOND);
+}
+
+#[test]
 fn one_that_is_contradicted_and_then_left_alone_leads_again_after_the_same_while() {
     let (clock, hands) = clock();
     compare(&clock, &hands, 3, &[HOUR, HOUR]);

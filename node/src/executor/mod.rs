@@ -352,7 +352,13 @@ impl Executor {
         batch.real_time = self.real_time(batch.at);
         self.state.proposed_at = batch.at;
         points::BEFORE_PROPOSE.pass_each(&Kinds::of(|| apply::names(&batch)));
-        let index = match self.consensus.propose(batch.pack()) {
+        let entry = batch.pack();
+        if entry.len() > crate::log::ENTRY_BYTES_MAX {
+            // No log would take it, here or on any other replica. Only a single request can be that large.
+            self.refuse_entry(replies, entry.len());
+            return Ok(true);
+        }
+        let index = match self.consensus.propose(entry) {
             Ok(index) => index,
             Err(why) => {
                 // It has lost its office at this moment: nothing of it was or will be applied.
@@ -371,6 +377,14 @@ impl Executor {
         }
         self.state.proposals.push_back(Proposal { index, term: self.consensus.term(), batch, replies });
         Ok(true)
+    }
+
+    fn refuse_entry(&self, replies: Vec<(usize, Reply)>, bytes: usize) {
+        for (_, reply) in replies {
+            let why =
+                format!("it makes a log entry of {bytes} bytes, and {} are the most", crate::log::ENTRY_BYTES_MAX);
+            let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
+        }
     }
 
     fn on_message(&mut self, message: Message) -> Ended {

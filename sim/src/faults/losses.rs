@@ -2,8 +2,8 @@
 //!
 //! A replica whose disk is lost never comes back: its machine begins another one. In the eyes of its group it is a voter that
 //! is down for ever, until the group has changed its members. So a disk may be lost when afterwards those that are lost are a
-//! minority of the voters, of the voters that a change which is under way or is to come would make, and of the machines that
-//! the shard is to be on. Who the voters are is what every replica says that runs; a replica that is down might believe in
+//! minority of the voters, of the voters that a change which is under way or is to come would make, of those that are left while a
+//! group shrinks, and of the machines that the shard is to be on. Who the voters are is what every replica says that runs; a replica that is down might believe in
 //! older members, of which those that were lost are a majority. For the same reason all that made the members what they are
 //! has to be known as committed on every disk: raft-rs puts a change into effect when it is applied, and after a crash a replica
 //! applies no more than what it knows to be committed.
@@ -48,7 +48,11 @@ impl Faults {
             let later: Vec<u64> = later.chain(&members.learners).copied().collect();
             let alive = |n: &&NodeId| standings.iter().any(|s| s.replica.node == **n && s.replica.replica != victim);
             let left = wanted.iter().filter(alive).count();
-            minority(&members.voters) && minority(&later) && left * 2 > wanted.len()
+            // A group that shrinks is for a while those that stay, and the leader, which leaves last.
+            let leads = |voter: &u64| standings.iter().any(|s| s.replica.is_leader && s.replica.replica == *voter);
+            let stay = members.voters.iter().filter(|v| wanted.contains(&node(v)) || leads(v));
+            let stay: Vec<u64> = stay.copied().collect();
+            minority(&members.voters) && minority(&later) && minority(&stay) && left * 2 > wanted.len()
         };
         let candidates: Vec<u64> = standings.iter().map(|s| s.replica.replica).filter(|v| may_go(*v)).collect();
         random.pick(&candidates).map(|victim| node(&victim))

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::disk::Failing;
 use crate::front::Front;
-use crate::machine::{Control, Standing};
+use crate::machine::{Control, Standing, Wall};
 use crate::network::router_machine;
 use crate::plan::Plan;
 use crate::world::{World, ms};
@@ -50,6 +50,7 @@ impl Faults {
             every(groups.disk_loss_every_ms, seed(), |r| self.lose_disk(r)),
             every(groups.placement_every_ms, seed(), |r| self.place(r)),
             every(groups.transfer_every_ms, seed(), |r| self.transfer_leader(r)),
+            every(self.plan.clocks.wild_every_ms, seed(), |r| self.wild_clock(r)),
         );
     }
 
@@ -66,6 +67,7 @@ impl Faults {
         self.world.network().heal();
         let ahead = self.plan.clocks.skew_ms as i64 * 1_000_000;
         for node in self.world.nodes() {
+            self.tell(node, Control::Wall(None));
             self.tell(node, Control::Heal);
             // Nobody is behind what anybody has stamped: timeouts are not waited for longer than they last.
             self.tell(node, Control::Clock(ahead));
@@ -173,6 +175,23 @@ impl Faults {
     async fn jump(&self, mut random: Random) {
         let node = self.any_node(&mut random);
         self.tell(node, Control::Clock(self.skew(&mut random)));
+    }
+
+    /// A wall clock, or all of them, jumps far, runs fast, or stands still for a while.
+    async fn wild_clock(&self, mut random: Random) {
+        const HOUR: i64 = 3_600_000_000_000;
+        let since = self.world.now();
+        let wall = match random.below(4) {
+            0 => Wall::Still { since },
+            1 => Wall::Fast { permille: random.pick(&[100, 1_000, 1_000_000]).unwrap_or(100), since },
+            _ => Wall::Off(HOUR * random.pick(&[-24, -1, 1, 24]).unwrap_or(1)),
+        };
+        let one = self.any_node(&mut random);
+        let together = random.chance(self.plan.clocks.together_percent);
+        let nodes: Vec<NodeId> = if together { self.world.nodes().collect() } else { vec![one] };
+        nodes.iter().for_each(|node| self.tell(*node, Control::Wall(Some(wall))));
+        sleep(ms(random.below(self.plan.clocks.wild_ms + 1))).await;
+        nodes.iter().for_each(|node| self.tell(*node, Control::Wall(None)));
     }
 
     fn skew(&self, random: &mut Random) -> i64 {

@@ -1,5 +1,5 @@
-//! What has to hold after every run, one invariant a file. The first six are those of docs/SEMANTICS.md, section 9; the last four
-//! are those of replicated shards.
+//! What has to hold after every run, one invariant a file. The first six are those of docs/SEMANTICS.md, section 9; those from
+//! `one_leader_a_term` on are those of replicated shards, and the last one is of clocks.
 
 mod totals_agree;
 mod balances_are_sums;
@@ -15,6 +15,7 @@ mod cause_precedes_effect;
 mod one_leader_a_term;
 mod committed_entries_stay;
 mod replicas_agree;
+mod time_is_true;
 pub(crate) mod groups_are_as_placed;
 
 use crate::ending::Kept;
@@ -26,12 +27,32 @@ use crate::truth::Truth;
 /// Violations of one invariant that are shown.
 const SHOWN: usize = 3;
 
+/// How far the shards' times can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// They follow the wall clocks, which are right within the skew.
+    Followed,
+    /// Processes compared their clocks, up to this virtual time, ns.
+    Compared {
+        /// The end.
+        until: u64,
+    },
+    /// Some shard's time was carried away before clocks could be compared.
+    Misled,
+}
+
 /// Checks them all. What does not hold, each with the invariant's name.
-pub(crate) fn check(truth: &Truth, history: &History, record: &Record, kept: &[Kept]) -> Vec<String> {
+pub(crate) fn check(truth: &Truth, history: &History, record: &Record, kept: &[Kept], times: Times) -> Vec<String> {
     let (transfers, reads) = (history.transfers(), history.reads());
+    let time = match times {
+        Times::Compared { until } => time_is_true::check(truth, &transfers, until),
+        Times::Followed | Times::Misled => Vec::new(),
+    };
+    // Shards refuse what one that was misled has told a router, until their times are aligned.
+    let cause = if times == Times::Misled { Vec::new() } else { cause_precedes_effect::check(&transfers) };
     let mut probes = refusals_are_right::probes(&transfers);
     probes.extend(reads_are_of_one_instant::probes(&transfers, &reads));
-    let (last, unplayable) = replay(truth, probes);
+    let (last, unplayable) = replay(truth, probes, times == Times::Misled);
     let found = [
         ("one leader a term", record.look(one_leader_a_term::check)),
         ("committed entries stay", record.look(|shards| committed_entries_stay::check(shards, kept))),
@@ -44,8 +65,9 @@ pub(crate) fn check(truth: &Truth, history: &History, record: &Record, kept: &[K
         ("ids succeed once", ids_succeed_once::check(truth, &transfers, &history.accounts())),
         ("one owner", one_owner::check(truth)),
         ("nothing is left in doubt", nothing_is_left_in_doubt::check(truth)),
-        ("cause precedes effect", cause_precedes_effect::check(&transfers)),
+        ("cause precedes effect", cause),
         ("chains are whole", chains_are_whole::check(truth, &transfers)),
+        ("time is true", time),
         ("reads are of one instant", reads_are_of_one_instant::check(truth, &last, &transfers, &reads)),
     ];
     let named = |(name, wrong): (&str, Vec<String>)| {

@@ -9,7 +9,7 @@ use crest_node::birth::{self, Birth, Placed};
 use crest_node::log::Options as LogOptions;
 use crest_node::log::disk::Disk as _;
 use crest_node::peers::Peers;
-use crest_node::{ClockSource, Replica, ReplicaConfig, ReplicaId, leaving};
+use crest_node::{Replica, ReplicaConfig, ReplicaId, leaving};
 use crest_topology::NodeId;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -74,7 +74,7 @@ impl Machine {
         }
         self.world.set_up(self.node, Up::Fresh);
         let (shard, node, end, news) = (self.shard, self.node, process.end, self.news.0.clone());
-        let peers = NetworkPeers { world: self.world.clone(), from: end };
+        let peers = NetworkPeers { world: self.world.clone(), from: end, all: false };
         let life = (self.disk.random() as u32).max(1);
         process.choosing = Some(tokio::spawn(async move {
             let placed = Placed { shard, node, on: placement, from_the_start };
@@ -86,9 +86,9 @@ impl Machine {
     /// Opens the replica, which may end in the middle of that.
     fn open(&mut self, birth: Birth) {
         let (sizes, Some(process)) = (self.sizes(), &self.process) else { return };
-        let end = process.end;
+        let (end, clock) = (process.end, process.clock.clone());
         self.set_wall();
-        let peers: Arc<dyn Peers> = Arc::new(NetworkPeers { world: self.world.clone(), from: end });
+        let peers: Arc<dyn Peers> = Arc::new(NetworkPeers { world: self.world.clone(), from: end, all: false });
         let dies = self.random.chance(self.plan.groups.open_fails_percent);
         self.disk.fail(if dies { Failing::After(self.random.below(24)) } else { Failing::No });
         let opened = Replica::open(ReplicaConfig {
@@ -99,7 +99,7 @@ impl Machine {
             map: self.world.map.clone(),
             cluster: "simulated".to_owned(),
             shard: self.shard,
-            clock: ClockSource::Manual(self.wall.clone()),
+            clock,
             disk: Arc::new(self.disk.clone()),
             log_dir: PathBuf::from(LOG_DIR),
             log: LogOptions { segment_bytes: SEGMENT_BYTES },
@@ -145,6 +145,7 @@ impl Machine {
             checkpoint_records: groups.checkpoint_records as usize,
             raft_memory_bytes: groups.raft_memory_bytes,
             raft_memory_bytes_max: 8 * groups.raft_memory_bytes,
+            raft_message_entries: groups.raft_message_entries as usize,
         }
     }
 

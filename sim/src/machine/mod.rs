@@ -2,6 +2,7 @@
 //!
 //! [`process`] is what runs on it, [`hosting`] what a real node does to have the right replica run there.
 
+mod clocks;
 mod hosting;
 mod process;
 
@@ -10,17 +11,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crest_conformance::random::Random;
+use crest_node::ClockSource;
+use crest_node::clock::{ProcessClock, compare};
 use crest_proto::internal as wire;
 use crest_topology::NodeId;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::disk::{Failing, MemoryDisk};
 use crate::home::MemoryHome;
+use crate::peers::NetworkPeers;
 use crate::plan::Plan;
 use crate::rows::Map;
 use crate::world::{EPOCH_NS, World, ms};
+use clocks::MachineClocks;
+pub(crate) use clocks::Wall;
 use hosting::News;
 use process::{Process, Turned};
 
@@ -41,6 +48,8 @@ pub(crate) enum Control {
     Heal,
     /// The clock is off by this much from now on, ns.
     Clock(i64),
+    /// Something is wrong with the wall clock, or all is well again.
+    Wall(Option<Wall>),
     /// The machine hears of a new map.
     Look,
     /// How the replica is; nothing when none runs.
@@ -68,8 +77,12 @@ pub(crate) struct Machine {
     random: Random,
     disk: MemoryDisk,
     home: Arc<MemoryHome>,
+    /// The clock of a process that follows its wall clock.
     wall: Arc<AtomicU64>,
+    clocks: MachineClocks,
     skew_ns: i64,
+    /// What is wrong with the wall clock beside the skew.
+    wild: Option<Wall>,
     paused_until: Instant,
     process: Option<Process>,
     /// When a process that ended by itself is started again.
@@ -96,7 +109,9 @@ impl Machine {
             disk,
             random,
             wall: Arc::default(),
+            clocks: MachineClocks::new(world),
             skew_ns: 0,
+            wild: None,
             paused_until: Instant::now(),
             process: None,
             restart: None,
@@ -149,7 +164,15 @@ impl Machine {
                 self.disk.fail(Failing::No);
                 self.start();
             }
-            Control::Clock(skew_ns) => self.skew_ns = skew_ns,
+            Control::Clock(skew_ns) => {
+                self.skew_ns = skew_ns;
+                self.set_wall();
+            }
+            Control::Wall(wild) => {
+                self.wild = wild;
+                self.world.set_wild(self.node, wild.is_some());
+                self.set_wall();
+            }
             Control::Look => {
                 self.placement.send_replace(self.world.placement(self.shard));
                 self.look();
@@ -169,6 +192,7 @@ impl Machine {
     fn set_wall(&self) {
         let now = (EPOCH_NS + self.world.now()).saturating_add_signed(self.skew_ns);
         self.wall.store(now, Ordering::Relaxed);
+        self.clocks.set(self.wild.unwrap_or(Wall::Off(self.skew_ns)));
     }
 
     fn next_wake(&self) -> Instant {
@@ -187,6 +211,7 @@ impl Machine {
             return;
         }
         self.set_wall();
+        self.world.look_at_clock(self.node);
         if self.restart.take_if(|at| *at <= now).is_some() {
             self.start();
         }
@@ -241,6 +266,19 @@ impl Machine {
         }
     }
 
+    /// The clock of a process, and what compares it with the others'.
+    fn start_clock(&self, end: crate::network::End) -> (ClockSource, Option<JoinHandle<()>>) {
+        self.set_wall();
+        if !self.plan.clocks.compared {
+            return (ClockSource::Manual(self.wall.clone()), None);
+        }
+        let clock = ProcessClock::of_cluster(Box::new(self.clocks.clone()));
+        self.world.set_clock(self.node, clock.clone());
+        let peers = NetworkPeers { world: self.world.clone(), from: end, all: true };
+        let comparing = tokio::spawn(compare::run(clock.clone(), Arc::new(peers)));
+        (ClockSource::Process(clock), Some(comparing))
+    }
+
     fn start(&mut self) {
         if self.process.is_some() {
             return;
@@ -248,8 +286,12 @@ impl Machine {
         self.restart = None;
         self.disk.fail(Failing::No);
         self.failures = self.disk.failures();
+        // Whoever starts machines when most clocks are wrong corrects them first: nobody could tell what time it is.
+        if self.wild.is_some() && self.world.mostly_wild() {
+            self.obey(Control::Wall(None));
+        }
         let end = self.world.set_process(self.node, true);
-        self.process = Some(Process::new(end));
+        self.process = Some(Process::new(end, self.start_clock(end)));
         self.placement.send_replace(self.world.placement(self.shard));
         self.look();
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crest_conformance::random::Random;
-use crest_node::Replica;
 use crest_node::replica::{Job, Worker};
+use crest_node::{ClockSource, Replica};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -29,6 +29,9 @@ pub(super) struct Process {
     replica: Option<Running>,
     /// The task that finds out what the replica is to be.
     pub(super) choosing: Option<JoinHandle<()>>,
+    pub(super) clock: ClockSource,
+    /// The task that compares the clock with the other nodes'.
+    comparing: Option<JoinHandle<()>>,
 }
 
 struct Running {
@@ -40,8 +43,8 @@ struct Running {
 }
 
 impl Process {
-    pub(super) fn new(end: End) -> Self {
-        Self { end, replica: None, choosing: None }
+    pub(super) fn new(end: End, (clock, comparing): (ClockSource, Option<JoinHandle<()>>)) -> Self {
+        Self { end, replica: None, choosing: None, clock, comparing }
     }
 
     /// Whether it has a replica, or is about to.
@@ -150,8 +153,8 @@ impl Process {
 
     /// The process dies.
     pub(super) fn die(&mut self, random: &mut Random, disk: &MemoryDisk) {
-        if let Some(choosing) = self.choosing.take() {
-            choosing.abort();
+        for task in [self.choosing.take(), self.comparing.take()].into_iter().flatten() {
+            task.abort();
         }
         self.end_replica(random, disk);
     }
