@@ -22,6 +22,10 @@ pub(crate) const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
 /// A clock that is further off than this is wrong, ns: comparing allows a second, and clocks that are right are off by up to 100 ms.
 pub(crate) const CLOCK_ERROR_NS: u64 = 2_000_000_000;
 
+/// Two looks at a clock that are closer than this show whether it has jumped, ns: less than the pause between two comparisons of a clock
+/// that is not trusted.
+const CLOCK_LOOK_NS: u64 = 100_000_000;
+
 /// The shared part of a run.
 pub(crate) struct World {
     pub(crate) map: SlotMap,
@@ -67,6 +71,8 @@ struct Reach {
     clock: Option<ProcessClock>,
     /// Whether its wall clock is far off.
     wild: bool,
+    /// When its clock was last looked at, and what it showed, both ns.
+    looked: Option<(u64, u64)>,
 }
 
 impl World {
@@ -95,10 +101,22 @@ impl World {
         }
     }
 
-    /// Notes when the clock of a machine's process may be used and is wrong.
+    /// Notes when the clock of a machine's process may be used and is wrong, and checks that it does not jump.
     pub(crate) fn look_at_clock(&self, node: NodeId) {
-        let Some(clock) = self.clock(node).filter(ProcessClock::is_trusted) else { return };
-        if clock.now().abs_diff(EPOCH_NS + self.now()) > CLOCK_ERROR_NS && !self.misled.swap(true, Ordering::Relaxed) {
+        let Some(clock) = self.clock(node).filter(ProcessClock::is_trusted) else {
+            self.reach(node).looked = None;
+            return;
+        };
+        let (now, time) = (self.now(), clock.now());
+        let looked = self.reach(node).looked.replace((now, time));
+        // In a longer time it may have been distrusted and trusted again, and set meanwhile.
+        if let Some((then, before)) = looked.filter(|(then, _)| now - then < CLOCK_LOOK_NS) {
+            let jumped = time.abs_diff(before + (now - then));
+            if jumped > CLOCK_LOOK_NS / 1_000 {
+                self.fail(format!("the clock of node {node} jumped by {} ms while it was trusted", jumped / 1_000_000));
+            }
+        }
+        if time.abs_diff(EPOCH_NS + self.now()) > CLOCK_ERROR_NS && !self.misled.swap(true, Ordering::Relaxed) {
             self.note(format_args!("node {node} is misled by its clock"), &[]);
         }
     }
@@ -206,7 +224,7 @@ impl World {
         reach.incarnation += 1;
         reach.up = if runs { Up::Absent } else { Up::Down };
         reach.leads = false;
-        reach.clock = None;
+        (reach.clock, reach.looked) = (None, None);
         End::Node { node, incarnation: reach.incarnation }
     }
 
