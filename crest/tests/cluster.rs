@@ -151,6 +151,7 @@ async fn leaders_are_moved_and_shards_grow_and_shrink_while_payments_flow() {
 async fn a_status_says_which_shards_do_not_serve_and_when_nobody_knows() {
     let mut cluster = Operated::start(&[THREE, &[3]], None);
     cluster.healthy();
+    cluster.health_until(0, "serves");
     cluster.kill(2);
     cluster.kill(3);
     let without = |status: &serde_json::Value, code: i32| {
@@ -160,12 +161,14 @@ async fn a_status_says_which_shards_do_not_serve_and_when_nobody_knows() {
     cluster.check("status", 4, &["NOT healthy: ", "shard 0: no leader", "nodes 2, 3 do not answer"]);
     cluster.check("transfer-leader 0 --to 1", 1, &["shard 0 has no leader"]);
     cluster.check("place 0 --replicas 1 --yes", 1, &["shard 0 has no leader", "bring it back first"]);
+    cluster.health_until(1, "answers, and does not serve: shard 0");
     cluster.kill(1);
     cluster.check("status", 3, &["UNKNOWN: no node answers"]);
     for node in [1, 2, 3] {
         cluster.node(node);
     }
     cluster.healthy();
+    cluster.health_until(0, "serves");
     // A lost disk: the node comes back with nothing, and its replica of the shard of three is built anew.
     cluster.kill(2);
     std::fs::remove_dir_all(cluster.data_dir(2)).expect("the folder is there");
@@ -197,6 +200,32 @@ async fn a_status_says_which_shards_do_not_serve_and_when_nobody_knows() {
     cluster.status_until("what was begun goes on by itself", |status, _| {
         status["shards"][0]["voters"] == serde_json::json!([1, 3, 4]) && troubles(status, 0) == "[]"
     });
+    cluster.stop_all();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_with_a_leader_that_commits_nothing_does_not_serve() {
+    let mut cluster = Operated::start(&[THREE, &[1]], None);
+    cluster.healthy();
+    // From then on node 2 answers its leader, and its disk takes nothing more.
+    cluster.kill(2);
+    cluster.node_with(2, "log::before_write=30*off->return(pause 600000)");
+    cluster.healthy();
+    cluster.check("transfer-leader 0 --to 1", 0, &[]);
+    cluster.status_until("node 1 leads", |status, _| leader(status, 0) == 1);
+    cluster.kill(3);
+    let stalled = |status: &serde_json::Value, code: i32| {
+        code == 4 && ["does not commit", "does not catch up"].iter().all(|part| troubles(status, 0).contains(part))
+    };
+    let status = cluster.status_until("nothing is committed", stalled);
+    assert_eq!((leader(&status, 0), &status["shards"][0]["serves"]), (1, &serde_json::json!(false)), "{status:#}");
+    assert_eq!(troubles(&status, 1), "[]", "the other one serves");
+    cluster.health_until(1, "serves some payments and not all: shard 0 has committed nothing for");
+    cluster.node(3);
+    cluster
+        .status_until("two of three take entries", |status, code| code == 1 && !troubles(status, 0).contains("commit"));
+    cluster.health_until(0, "serves");
+    cluster.kill(2);
     cluster.stop_all();
 }
 

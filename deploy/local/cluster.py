@@ -209,6 +209,24 @@ def router(settings, number):
     return Part(f"router-{number}", command, settings.folder, log_says("ready on "))
 
 
+def payments_work(settings, patience=60):
+    """Waits until every router says that every shard serves, and that all shards accept each other's messages."""
+    until = time.monotonic() + patience
+    waiting = list(range(1, settings.routers + 1))
+    while waiting:
+        if told_to_stop():
+            raise KeyboardInterrupt
+        command = [settings.crest, "health", "--address", settings.router(waiting[0])]
+        ended = subprocess.run(["timeout", "10", *command], capture_output=True, text=True)
+        if ended.returncode == 0:
+            waiting.pop(0)
+        elif time.monotonic() > until:
+            said = (ended.stdout + ended.stderr).strip()
+            raise Trouble(3, f"payments do not work after {patience} s: {shlex.join(command)} ended with {ended.returncode}: {said}")
+        else:
+            time.sleep(0.2)
+
+
 def prometheus(settings):
     """With the rules and the configuration of deploy/prometheus, and this cluster as its targets."""
     folder = settings.folder / "prometheus"
@@ -319,6 +337,7 @@ def run(settings):
             start_all([router(settings, n) for n in range(1, settings.routers + 1)])
             if shutil.which("prometheus"):
                 start_all([prometheus(settings)])
+            payments_work(settings)
             print(welcome(settings, parts), flush=True)
             watch(parts)
         except KeyboardInterrupt:

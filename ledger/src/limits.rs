@@ -16,6 +16,10 @@ pub const SHARDS_MAX: u64 = 1_024;
 /// The largest timestamp: a signed 64-bit number of nanoseconds, as every language can hold it (the year 2262).
 pub const TIMESTAMP_MAX: u64 = i64::MAX as u64;
 
+/// From when on a shard does not serve that should commit an entry and does not, ms. A follower whose disk stalls or a machine that is
+/// busy delays commits by less; a leader that hears no majority steps down before.
+pub const COMMIT_STALLED_MS: u64 = 5_000;
+
 /// How long a participant waits for the decision before it asks the decider, ns. Above a decider's slowest answer in
 /// ordinary operation (a failover of about 1 s), below the 5 s in which every transfer in doubt has to end.
 pub const HOLD_DEADLINE_NS: u64 = 2_000_000_000;

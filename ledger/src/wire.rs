@@ -7,6 +7,7 @@ pub mod query;
 pub mod audit;
 pub mod backup;
 pub mod in_doubt;
+pub mod health;
 mod verbs;
 
 use crate::clock::Timestamp;
@@ -16,6 +17,7 @@ use crate::rehearsal::Traffic;
 use crate::txn::Step;
 pub use audit::ShardAudit;
 use codec::{Packed, pack_list, unpack_list};
+pub use health::{PeerTrouble, PeerTroubleKind, ShardHealth};
 pub use query::{Query, QueryAnswer, ShardStatus};
 
 /// The version of every message and log entry. Another version is refused, never guessed at. A new kind of command or query

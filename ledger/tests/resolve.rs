@@ -342,7 +342,7 @@ fn what_a_shard_tells_of_attempts_survives_the_wire_and_is_refused_when_cut_shor
         resolution: Some(resolution.clone()),
         events: vec![event(0, Event::Transfer(Transfer::default())), event(1, Event::Account(Account::default()))],
     };
-    let known = Known { now: 12, clock: 13, attempts: vec![knowledge, Knowledge::default()] };
+    let known = Known { now: 12, clock: 13, attempts: vec![knowledge, Knowledge::default()], ages: vec![5, 0] };
     let status = ShardStatus { outbox_age_ms_max: 1, in_doubt: 2, in_doubt_age_ms_max: 3, ..ShardStatus::default() };
     let answers = [
         QueryAnswer::InDoubt(InDoubtPage { attempts: vec![(1, attempt(2))], more: true }),

@@ -1,7 +1,7 @@
 //! The way to a shard on another machine: one long-lived bidirectional gRPC stream, opened again when it breaks.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause after a connection broke or could not be opened.
 pub const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// The code of an answer that says [`LinkError::CannotTakePart`].
+pub const CANNOT_TAKE_PART: tonic::Code = tonic::Code::OutOfRange;
 /// How often the other end is asked for a sign of life, and how long that may take: a connection that is silent for both is
 /// given up. Without it, after a partition of some seconds, TCP alone would stay silent for as long again.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
@@ -71,6 +73,8 @@ pub struct GrpcLink {
     shard: ShardId,
     address: String,
     queue: mpsc::Sender<Outgoing>,
+    /// Whether the connection is open: a queue that is full before one that is not is no load.
+    open: Arc<AtomicBool>,
 }
 
 impl GrpcLink {
@@ -86,27 +90,41 @@ impl GrpcLink {
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
         let (queue, requests) = mpsc::channel(QUEUE);
-        let connection = Connection { shard, epoch, correlation: AtomicU64::new(1), endpoint };
+        let open = Arc::new(AtomicBool::new(false));
+        let connection = Connection { shard, epoch, correlation: AtomicU64::new(1), endpoint, open: open.clone() };
         tokio::spawn(connection.run(requests));
-        Ok(Self { shard, address: address.to_owned(), queue })
+        Ok(Self { shard, address: address.to_owned(), queue, open })
     }
 }
 
 impl GrpcLink {
+    /// Why a full queue takes nothing: the shard has too much to do, or is not reached at all.
+    fn full(&self, why: String) -> LinkError {
+        let shard = self.shard;
+        match self.open.load(Ordering::Relaxed) {
+            true => LinkError::Refused { shard, why },
+            false => LinkError::Unreachable {
+                shard,
+                why: format!("the connection to {} is not open, and {why}", self.address),
+            },
+        }
+    }
+
     /// As [`ShardLink::send`].
     pub(crate) fn send_packed(&self, packed: Packed) -> Answering {
         let shard = self.shard;
         if self.queue.capacity() <= QUEUE_LIVE && packed.begins_rehearsals {
             let why =
                 format!("{} requests wait for its connection already, too many for a rehearsal", QUEUE - QUEUE_LIVE);
-            return Box::pin(async move { Err(LinkError::Refused { shard, why }) });
+            let error = self.full(why);
+            return Box::pin(async move { Err(error) });
         }
         let (reply, answer) = oneshot::channel();
         let queued = self.queue.try_send(Outgoing { body: packed.body, any_replica: packed.any_replica, reply });
+        let refused = queued.err().map(|_| self.full(format!("{QUEUE} requests wait for its connection already")));
         Box::pin(async move {
-            if queued.is_err() {
-                let why = format!("{QUEUE} requests wait for its connection already");
-                return Err(LinkError::Refused { shard, why });
+            if let Some(error) = refused {
+                return Err(error);
             }
             answer.await.unwrap_or_else(|_| {
                 Err(LinkError::Unknown { shard, why: "the connection ended before the answer".to_owned() })
@@ -166,6 +184,7 @@ struct Connection {
     epoch: u64,
     correlation: AtomicU64,
     endpoint: Endpoint,
+    open: Arc<AtomicBool>,
 }
 
 type Waiting = Arc<Mutex<HashMap<u64, Reply>>>;
@@ -173,7 +192,9 @@ type Waiting = Arc<Mutex<HashMap<u64, Reply>>>;
 impl Connection {
     async fn run(self, mut requests: mpsc::Receiver<Outgoing>) {
         while let Some(first) = requests.recv().await {
-            if let Err(why) = self.serve(first, &mut requests).await {
+            let served = self.serve(first, &mut requests).await;
+            self.open.store(false, Ordering::Relaxed);
+            if let Err(why) = served {
                 tracing::warn!(shard = self.shard, %why, "lost the connection to a shard; it is opened again when needed");
                 self.refuse_queued(&mut requests, &why);
                 tokio::time::sleep(RECONNECT_PAUSE).await;
@@ -204,6 +225,7 @@ impl Connection {
                 return Err(status.message().to_owned());
             }
         };
+        self.open.store(true, Ordering::Relaxed);
         // Answers are read by a task of their own: a shard that waits for us to read must not stop us from sending.
         let (shard, settled) = (self.shard, waiting.clone());
         let mut reading = tokio::spawn(async move {
@@ -265,6 +287,8 @@ fn settle(waiting: &Waiting, shard: ShardId, response: ShardResponse) {
     let Some(reply) = lock(waiting).remove(&response.correlation) else { return };
     let result = if response.error_code == tonic::Code::ResourceExhausted as i32 {
         Err(LinkError::Refused { shard, why: response.error })
+    } else if response.error_code == CANNOT_TAKE_PART as i32 {
+        Err(LinkError::CannotTakePart { shard, why: response.error })
     } else if response.error_code == tonic::Code::NotFound as i32 {
         Err(LinkError::Unreachable { shard, why: response.error })
     } else if response.error_code == tonic::Code::FailedPrecondition as i32 {

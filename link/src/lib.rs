@@ -29,6 +29,15 @@ pub enum LinkError {
         /// What is in the way.
         why: String,
     },
+    /// The request was not taken, and not for want of room: the shards do not agree on the time or on the map, so waiting does not
+    /// help. Nothing of it was or will be applied.
+    #[error("shard {shard} cannot take part: {why}")]
+    CannotTakePart {
+        /// The shard that does not take it.
+        shard: ShardId,
+        /// What is wrong, and with which shard as far as that is known.
+        why: String,
+    },
     /// It could not be reached: nothing of the request was or will be applied.
     #[error("shard {shard} can't be reached just now: {why}")]
     Unreachable {

@@ -26,6 +26,7 @@ pub mod restore;
 pub mod service;
 pub mod recovery;
 mod expiry;
+mod peer_checks;
 pub mod clock;
 mod metrics_of;
 

@@ -252,6 +252,21 @@ pub const RECOVERY_BATCH_MAX: usize = 4_096;
 /// as a decider answers with.
 pub const RECOVERY_EVENTS_MAX: usize = crest_ledger::limits::RECOVER_EVENTS_MAX;
 
+/// How often a shard's leader asks others whether they accept its messages, and how many it asks at a time. Up to nine shards ask
+/// each other every second; of 1,023, each pair twice in 128 s. A question and its answer are some 200 bytes.
+pub const PEER_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// See [`PEER_CHECK_INTERVAL`].
+pub const PEER_CHECKS_MAX: usize = 8;
+
+/// For how long another shard may be silent, beyond the time in which all are asked once, before it counts as not answering: an
+/// election takes 2 s, and a machine may be busy.
+pub const PEER_SILENCE: Duration = Duration::from_secs(10);
+
+/// For how long a follower may be behind without getting on, beyond which it counts as not catching up. Sending it what it lacks is
+/// tried again within a second, and a snapshot that it stops taking in after [`SNAPSHOT_PATIENCE`].
+pub const FOLLOWER_STANDSTILL: Duration = Duration::from_secs(10);
+
 /// RocksDB's cache of blocks, for each shard.
 pub const BLOCK_CACHE_BYTES: usize = 128 << 20;
 

@@ -33,6 +33,7 @@ pub(crate) struct ShardMetrics {
     pub(crate) snapshots_sent: Counter,
     pub(crate) snapshots_installed: Counter,
     group: GroupMetrics,
+    participation: ParticipationMetrics,
     aborted: [Counter; 2],
     store: HashMap<&'static str, Gauge>,
     /// Whether the results that are counted now are those of accounts.
@@ -72,6 +73,25 @@ impl GroupMetrics {
     }
 }
 
+/// Whether a shard takes part in payments.
+struct ParticipationMetrics {
+    commit_stalled: Gauge,
+    time_ahead: Gauge,
+    peers_refusing: Gauge,
+    peers_silent: Gauge,
+}
+
+impl ParticipationMetrics {
+    fn new(labels: &[(&'static str, String); 1]) -> Self {
+        Self {
+            commit_stalled: gauge!("crest_raft_commit_stalled_seconds", labels),
+            time_ahead: gauge!("crest_shard_time_ahead_seconds", labels),
+            peers_refusing: gauge!("crest_shard_peers_refusing", labels),
+            peers_silent: gauge!("crest_shard_peers_silent", labels),
+        }
+    }
+}
+
 /// A counter that is there from the start: one that appears with its first event looks like no event to a rate.
 fn zero(counter: Counter) -> Counter {
     counter.increment(0);
@@ -102,6 +122,7 @@ impl ShardMetrics {
             snapshots_sent: zero(counter!("crest_raft_snapshots_sent_total", &labels)),
             snapshots_installed: zero(counter!("crest_raft_snapshots_installed_total", &labels)),
             group: GroupMetrics::new(&labels),
+            participation: ParticipationMetrics::new(&labels),
             aborted: Traffic::ALL.map(|traffic| {
                 let labels = [("shard", shard.clone()), ("traffic", traffic.name().to_owned())];
                 counter!("crest_attempts_aborted_total", &labels)
@@ -120,6 +141,9 @@ impl ShardMetrics {
         gauge!("crest_raft_is_leader", &labels).set(0.0);
         gauge!("crest_raft_replica_running", &labels).set(0.0);
         gauge!("crest_raft_voters", &labels).set(0.0);
+        for name in PARTICIPATION {
+            gauge!(name, &labels).set(0.0);
+        }
         gauge!("crest_raft_learners", &labels).set(0.0);
     }
 
@@ -152,6 +176,16 @@ impl ShardMetrics {
             });
             lag.set(last.saturating_sub(follower.matched) as f64);
         }
+    }
+
+    /// Notes for how long the leader has not committed what it should, how far the shard's ledger time is ahead of the machine's
+    /// clock, and with how many other shards no messages can be exchanged: where one of both refuses, and where there is no answer.
+    pub(crate) fn participation(&self, stalled: Duration, ahead: Duration, refusing: usize, silent: usize) {
+        let metrics = &self.participation;
+        metrics.commit_stalled.set(stalled.as_secs_f64());
+        metrics.time_ahead.set(ahead.as_secs_f64());
+        metrics.peers_refusing.set(refusing as f64);
+        metrics.peers_silent.set(silent as f64);
     }
 
     /// Notes how much is in doubt, and for how long.
@@ -245,6 +279,14 @@ impl ShardMetrics {
         counter.increment(events as u64);
     }
 }
+
+/// The gauges of [`ParticipationMetrics`].
+const PARTICIPATION: [&str; 4] = [
+    "crest_raft_commit_stalled_seconds",
+    "crest_shard_time_ahead_seconds",
+    "crest_shard_peers_refusing",
+    "crest_shard_peers_silent",
+];
 
 /// Whose the requests are whose waiting is measured.
 const QUEUE_WAITS: [Option<Traffic>; 3] = [Some(Traffic::ALL[0]), Some(Traffic::ALL[1]), None];

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use crest_ledger::Timestamp;
 use crest_ledger::txn::ShardId;
 use crest_ledger::wire::Request;
 use crest_link::{Answering, LinkError, ShardLink};
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::consensus::ReplicaId;
 use crate::executor::group::NotDone;
-use crate::executor::{Ended, Executor, Expiring, Inbound, Message, Next, Overdue};
+use crate::executor::{Ended, Executor, Expiring, Inbound, Message, Next, Overdue, PeerChecked};
 use crate::log::SegmentLog;
 use crate::metrics_of::ShardMetrics;
 use crate::peers::Peers;
@@ -334,6 +335,18 @@ impl NodeHandle {
         let (reply, answer) = oneshot::channel();
         self.put(Message::Expiring(reply)).ok()?;
         answer.await.ok()
+    }
+
+    /// The shard's ledger time, ns; nothing when this replica does not lead it, or is too busy.
+    pub(crate) async fn leads_at(&self) -> Option<Timestamp> {
+        let (reply, answer) = oneshot::channel();
+        self.put(Message::LeadsAt(reply)).ok()?;
+        answer.await.ok()
+    }
+
+    /// Says what came of asking another shard; lost when this one is too busy, since it is asked again.
+    pub(crate) fn peer_checked(&self, peer: ShardId, checked: PeerChecked) {
+        let _ = self.put(Message::PeerChecked(peer, checked));
     }
 
     /// What recovery has to do, but for what it is doing with the shards in `busy`.

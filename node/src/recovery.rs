@@ -21,9 +21,13 @@ use crate::executor::WithPeer;
 use crate::node::NodeHandle;
 use crate::{limits, points};
 
-/// Looks after one shard's holds, decisions and expiries until the shard ends.
+/// Looks after one shard's holds, decisions and expiries, and asks the other shards how they take part, until the shard ends.
 pub async fn run(node: NodeHandle, links: Links) {
-    tokio::join!(end_what_is_in_doubt(&node, &links), crate::expiry::run(&node, &links));
+    tokio::join!(
+        end_what_is_in_doubt(&node, &links),
+        crate::expiry::run(&node, &links),
+        crate::peer_checks::run(&node, &links)
+    );
 }
 
 async fn end_what_is_in_doubt(node: &NodeHandle, links: &Links) {
@@ -179,7 +183,7 @@ pub(crate) async fn call(
     let answering = if shard == node.shard() {
         node.send(request)
     } else {
-        let unknown = || LinkError::Refused { shard, why: "the slot map has no such shard".to_owned() };
+        let unknown = || LinkError::CannotTakePart { shard, why: "the slot map has no such shard".to_owned() };
         links.find(shard).ok_or_else(unknown)?.send(request)
     };
     let why = || format!("nothing within {:?}", limits::RECOVERY_TIMEOUT);

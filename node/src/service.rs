@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use crest_ledger::wire::Request as ShardCall;
-use crest_link::grpc::MESSAGE_BYTES_MAX;
+use crest_link::grpc::{CANNOT_TAKE_PART, MESSAGE_BYTES_MAX};
 use crest_link::{LinkError, ShardLink};
 use crest_proto::internal::shard_server::{Shard, ShardServer};
 use crest_proto::internal::{ShardRequest, ShardResponse};
@@ -53,6 +53,7 @@ impl ShardService {
             match answer {
                 Ok(response) => ShardResponse { correlation, body: response.pack().into(), ..ShardResponse::default() },
                 Err(LinkError::Refused { why, .. }) => failed(tonic::Code::ResourceExhausted, why),
+                Err(LinkError::CannotTakePart { why, .. }) => failed(CANNOT_TAKE_PART, why),
                 // Nothing was done, and another replica may do it.
                 Err(LinkError::Unreachable { why, .. }) => failed(tonic::Code::NotFound, why),
                 Err(LinkError::Unknown { why, .. }) => failed(tonic::Code::Unavailable, why),
@@ -67,10 +68,13 @@ impl ShardService {
     /// The replica that is meant.
     fn check(&self, message: &ShardRequest) -> Result<NodeHandle, Status> {
         if message.epoch != self.epoch {
-            return Err(Status::resource_exhausted(format!(
-                "the slot map here is of epoch {}, the sender's of {}: give both the same map",
-                self.epoch, message.epoch
-            )));
+            return Err(Status::new(
+                CANNOT_TAKE_PART,
+                format!(
+                    "the slot map here is of epoch {}, the sender's of {}: give both the same map",
+                    self.epoch, message.epoch
+                ),
+            ));
         }
         // A replica that was moved away, or that is not started yet: the sender tries another one.
         self.replicas.get(message.shard).ok_or_else(|| {

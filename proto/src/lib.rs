@@ -34,6 +34,10 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 /// are 1.5 MB, and 8,190 accounts 1.6 MB.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
+/// The metadata key of an error `UNAVAILABLE` that says, with any value, that nothing of the request was or will be applied. Whoever
+/// does not look at it takes the outcome for unknown and sends again, which is right too.
+pub const NOT_APPLIED: &str = "crest-not-applied";
+
 #[cfg(test)]
 mod tests {
     use super::*;

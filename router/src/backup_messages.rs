@@ -126,6 +126,6 @@ fn not_backed_up(e: RouterError) -> Status {
     match e {
         RouterError::Invalid(why) => Status::failed_precondition(why),
         RouterError::Refused(why) => Status::resource_exhausted(format!("{why}; back up again later")),
-        RouterError::Unknown(why) => Status::unavailable(format!("{why}; back up again")),
+        RouterError::Outage(why) | RouterError::Unknown(why) => Status::unavailable(format!("{why}; back up again")),
     }
 }

@@ -232,7 +232,11 @@ fn rows(
 ) -> Vec<Attempt> {
     let silent: BTreeSet<ShardId> = silent.keys().copied().collect();
     let of = |(i, txn): (usize, &TxnId)| {
-        let of_shard = |(shard, known): (&ShardId, &'_ Known)| (*shard, (known.now, known.attempts[i].clone()));
+        let of_shard = |(shard, known): (&ShardId, &'_ Known)| {
+            // The shard knows the age: its clock may have stood still.
+            let knowledge = known.attempts[i].clone();
+            (*shard, (knowledge.since().unwrap_or(0).saturating_add(known.ages[i]), knowledge))
+        };
         row(*txn, &known.iter().map(of_shard).collect(), &silent)
     };
     let mut rows: Vec<Attempt> = listed.iter().enumerate().filter_map(of).collect();
@@ -370,7 +374,13 @@ mod tests {
 
     #[test]
     fn what_an_earlier_page_had_is_not_listed_again() {
-        let shard = |knowledge: &[Knowledge]| Known { now: NOW, clock: NOW, attempts: knowledge.to_vec() };
+        let age = |knowledge: &Knowledge| knowledge.since().map_or(0, |since| NOW - since);
+        let shard = |knowledge: &[Knowledge]| Known {
+            now: NOW,
+            clock: NOW,
+            attempts: knowledge.to_vec(),
+            ages: knowledge.iter().map(age).collect(),
+        };
         // Attempt 1 has an older piece on the other shard, at the very end of the page before.
         let known = [(1, shard(&[hold(0, 9), hold(0, 8)])), (2, shard(&[hold(0, 5), Knowledge::default()]))].into();
         let rows = rows(&[txn(1), txn(2)], (5, txn(1)), &known, &BTreeMap::new());

@@ -16,6 +16,7 @@ mod drive;
 mod finisher;
 mod known;
 pub mod reads;
+pub mod readiness;
 pub mod audit;
 pub mod backup;
 mod backup_messages;

@@ -37,6 +37,13 @@ pub const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shards whose times are this close to the latest one need not be advanced to it, ns: they accept each other's messages.
 pub const SHARD_TIMES_CLOSE_NS: u64 = 1_000_000_000;
 
+/// How often a router asks each shard whether it serves.
+pub const READY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a shard may give no good answer before the router says that it does not serve it: a change of leader takes up to 3 s, and
+/// an answer that does not come [`STATUS_TIMEOUT`].
+pub const READY_PATIENCE: Duration = Duration::from_secs(6);
+
 /// Shards that are named of one attempt in doubt: with 1,000 attempts of a page, some 2 MB at the most.
 pub const SHARDS_SHOWN: usize = 16;
 
@@ -98,6 +105,10 @@ pub const KNOWN_MAX: usize = 262_144;
 /// Finishes and acknowledgements that wait for one shard. Beyond it they are dropped: recovery does them.
 pub const FINISHES_MAX: usize = 262_144;
 
+const _: () = assert!(
+    READY_PATIENCE.as_nanos() > READY_INTERVAL.as_nanos() + 2 * STATUS_TIMEOUT.as_nanos(),
+    "one answer may be lost"
+);
 const _: () = assert!(
     REQUEST_TIMEOUT.as_nanos() <= crest_ledger::limits::DECIDE_WINDOW_NS as u128,
     "a tombstone outlives every decide that counts votes of its attempt"

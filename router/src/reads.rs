@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crest_ledger::txn::ShardId;
-use crest_ledger::wire::{Query, QueryAnswer, Request, Response, ShardStatus};
+use crest_ledger::wire::{Query, QueryAnswer, Request, Response, ShardHealth, ShardStatus};
 use crest_ledger::{Account, AccountBalance, AccountFilter, QueryFilter, Timestamp, Transfer};
 use crest_link::{Answering, LinkError};
 use crest_topology::SlotRange;
@@ -165,6 +165,20 @@ impl Router {
             (*shard, self.links.to(*shard).address(), status)
         };
         shards.iter().zip(answers).map(of).collect()
+    }
+
+    /// Whether each shard takes part in payments, as its leader says. A shard is left out that does not answer, or whose nodes are of
+    /// a build that does not know the question.
+    pub async fn health(&self) -> BTreeMap<ShardId, ShardHealth> {
+        let shards = self.links.map().shards();
+        let ask =
+            |shard: &ShardId| self.links.send(*shard, Request::Query(Query::Health(None)), limits::STATUS_TIMEOUT);
+        let answers = join_all(shards.iter().map(ask)).await;
+        let told = |(shard, answer): (&ShardId, Result<Response, LinkError>)| match answer {
+            Ok(Response::Query(QueryAnswer::Health(health))) => Some((*shard, health)),
+            _ => None,
+        };
+        shards.iter().zip(answers).filter_map(told).collect()
     }
 
     /// The epoch of the slot map.

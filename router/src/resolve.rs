@@ -133,9 +133,11 @@ impl Router {
                 _ => Err(ResolveError::Router(other_answer(decider))),
             },
             Ok(Response::Query(_)) => Err(ResolveError::Router(other_answer(decider))),
-            Err(LinkError::Refused { why, .. } | LinkError::Unreachable { why, .. }) => {
-                Err(self.decider_silent(&ask.txn, decider, &why))
-            }
+            Err(
+                LinkError::Refused { why, .. }
+                | LinkError::CannotTakePart { why, .. }
+                | LinkError::Unreachable { why, .. },
+            ) => Err(self.decider_silent(&ask.txn, decider, &why)),
             Err(e) => Err(ResolveError::Router(e.into())),
         }
     }

@@ -270,7 +270,8 @@ impl Operations for OperationsService {
     }
 
     async fn status(&self, _request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
-        Ok(Response::new(status_message::status(self.router.epoch(), &self.router.slots(), self.router.status().await)))
+        let (status, health) = tokio::join!(self.router.status(), self.router.health());
+        Ok(Response::new(status_message::status(self.router.epoch(), &self.router.slots(), status, &health)))
     }
 
     async fn align_shard_times(
@@ -377,7 +378,9 @@ fn not_audited(e: RouterError) -> Status {
     match e {
         RouterError::Invalid(why) => Status::invalid_argument(why),
         RouterError::Refused(why) => Status::resource_exhausted(format!("{why}; nothing is proved, audit again later")),
-        RouterError::Unknown(why) => Status::unavailable(format!("{why}; nothing is proved, audit again")),
+        RouterError::Outage(why) | RouterError::Unknown(why) => {
+            Status::unavailable(format!("{why}; nothing is proved, audit again"))
+        }
     }
 }
 

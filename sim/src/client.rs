@@ -107,7 +107,7 @@ impl Scene {
                 let bytes: Vec<u8> = bytes.collect();
                 (Outcome::Done(results), bytes)
             }
-            Err(RouterError::Refused(why)) => (Outcome::Refused, why.into_bytes()),
+            Err(RouterError::Refused(why) | RouterError::Outage(why)) => (Outcome::Refused, why.into_bytes()),
             Err(RouterError::Unknown(why)) => (Outcome::Unknown, why.into_bytes()),
             Err(RouterError::Invalid(why)) => {
                 self.world.fail(format!("request {number} is called invalid: {why}: {request:?}"));

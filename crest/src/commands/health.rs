@@ -3,11 +3,16 @@
 use super::connect::deepest;
 use super::human::parse_patience;
 use super::outcome::{Failure, Outcome, print, reason};
+use super::participation;
+use crate::serve::health::LEDGER;
+use crest_proto::MESSAGE_BYTES_MAX;
+use crest_proto::v1;
+use crest_proto::v1::operations_client::OperationsClient;
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
 use tonic::Code;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -16,7 +21,10 @@ use tonic_health::pb::health_client::HealthClient;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  crest health --address 127.0.0.1:7101
 
-Exit codes: 0 it serves, 1 it answers that it does not, 3 nobody answers.")]
+A router serves everything when the leader of every shard answers it and all shards accept each other's messages; what it says
+changes 6 s after that does. A node serves as long as it runs.
+
+Exit codes: 0 it serves, 1 it answers that it does not, or not all shards, 3 nobody answers.")]
 pub struct Args {
     /// A router's or a node's address
     #[arg(long, default_value = "127.0.0.1:7000", value_name = "HOST:PORT")]
@@ -37,7 +45,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     print(execute(&args).await, args.json)
 }
 
-/// Asks with gRPC's own health protocol (`grpc.health.v1`), for the server as a whole.
+/// What a server says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Serves {
+    /// Everything that it is there for.
+    All,
+    /// Payments on some shards.
+    Some,
+    Nothing,
+}
+
+/// Asks with gRPC's own health protocol (`grpc.health.v1`), for the server as a whole and, of a router, for all shards.
 pub(super) async fn execute(args: &Args) -> Result<Outcome, Failure> {
     let address = args.address.strip_prefix("http://").unwrap_or(&args.address);
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
@@ -49,22 +67,61 @@ pub(super) async fn execute(args: &Args) -> Result<Outcome, Failure> {
     let silent = |why: String| Failure::Unavailable(format!("nobody answers at {address} ({why})"));
     let asked = async {
         let channel = endpoint.connect().await.map_err(|error| silent(deepest(&error)))?;
-        match HealthClient::new(channel).check(HealthCheckRequest::default()).await {
-            Ok(answer) => Ok(answer.into_inner().status() == ServingStatus::Serving),
+        let check = |service: &str| {
+            let (mut client, service) = (HealthClient::new(channel.clone()), service.to_owned());
+            async move { client.check(HealthCheckRequest { service }).await.map(|answer| answer.into_inner().status()) }
+        };
+        let serves = match check("").await {
+            Ok(status) => status == ServingStatus::Serving,
             Err(status) if matches!(status.code(), Code::Unimplemented | Code::NotFound) => {
-                Err(Failure::Unavailable(format!("what answers at {address} does not tell its health: is it Crest?")))
+                let why = format!("what answers at {address} does not tell its health: is it Crest?");
+                return Err(Failure::Unavailable(why));
             }
-            Err(status) => Err(silent(reason(&status))),
-        }
+            Err(status) => return Err(silent(reason(&status))),
+        };
+        let serves = match check(LEDGER).await {
+            Ok(ServingStatus::Serving) => Serves::All,
+            Ok(_) if serves => Serves::Some,
+            Ok(_) => Serves::Nothing,
+            // A node, or a router of an older build.
+            Err(status) if status.code() == Code::NotFound && serves => Serves::All,
+            Err(status) if status.code() == Code::NotFound => Serves::Nothing,
+            Err(status) => return Err(silent(reason(&status))),
+        };
+        let troubles = match serves {
+            Serves::All => Vec::new(),
+            // What is known already is said in time, with reasons or without.
+            Serves::Some | Serves::Nothing => {
+                tokio::time::timeout(args.timeout * 4 / 5, troubles(channel)).await.unwrap_or_default()
+            }
+        };
+        Ok((serves, troubles))
     };
     // Looking up a name has no time limit of its own.
     let asked = tokio::time::timeout(args.timeout, asked).await;
-    let serves = asked.unwrap_or_else(|_| Err(silent(format!("not within {:?}", args.timeout))))?;
+    let (serves, troubles) = asked.unwrap_or_else(|_| Err(silent(format!("not within {:?}", args.timeout))))?;
+    let why = if troubles.is_empty() { String::new() } else { format!(": {}", troubles.join("; ")) };
     Ok(Outcome {
-        text: if serves { format!("{address} serves") } else { String::new() },
-        json: json!({ "address": address, "serves": serves }),
-        refusal: (!serves).then(|| format!("{address} answers, and does not serve")),
+        text: if serves == Serves::All { format!("{address} serves") } else { String::new() },
+        json: json!({
+            "address": address,
+            "serves": serves != Serves::Nothing,
+            "every_shard": serves == Serves::All,
+            "troubles": troubles,
+        }),
+        refusal: match serves {
+            Serves::All => None,
+            Serves::Some => Some(format!("{address} serves some payments and not all{why}")),
+            Serves::Nothing => Some(format!("{address} answers, and does not serve{why}")),
+        },
     })
+}
+
+/// What keeps shards from taking part, as a router says; nothing when it is none, or does not answer that.
+async fn troubles(channel: Channel) -> Vec<String> {
+    let mut client = OperationsClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let Ok(status) = client.status(v1::StatusRequest {}).await else { return Vec::new() };
+    participation::troubles(status.get_ref()).into_iter().map(|(_, trouble)| trouble).collect()
 }
 
 #[cfg(test)]
@@ -83,12 +140,15 @@ mod tests {
         args: Args,
     }
 
-    /// A server that says this of itself.
-    async fn server(told: Told) -> String {
+    /// A server that says this of itself, and of the ledger when it is a router.
+    async fn server(told: Told, ledger: Option<Told>) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (reporter, service) = health_reporter();
         reporter.set_service_status("", told).await;
+        if let Some(told) = ledger {
+            reporter.set_service_status(LEDGER, told).await;
+        }
         let server = tonic::transport::Server::builder().add_service(service);
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         address.to_string()
@@ -103,7 +163,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_exit_code_says_whether_a_server_takes_requests() {
-        let (serving, stopping) = (server(Told::Serving).await, server(Told::NotServing).await);
+        let (serving, stopping) = (server(Told::Serving, None).await, server(Told::NotServing, None).await);
+        let all = server(Told::Serving, Some(Told::Serving)).await;
+        let some = server(Told::Serving, Some(Told::NotServing)).await;
+        let nothing = server(Told::NotServing, Some(Told::NotServing)).await;
+        check(&format!("--address {all}"), 0, "serves").await;
+        check(&format!("--address {some}"), 1, "serves some payments and not all").await;
+        check(&format!("--address {some} --json"), 1, "\"every_shard\": false").await;
+        check(&format!("--address {nothing}"), 1, "answers, and does not serve").await;
         check(&format!("--address {serving}"), 0, "serves").await;
         check(&format!("--address http://{serving} --json"), 0, "\"serves\": true").await;
         check(&format!("--address {stopping}"), 1, "answers, and does not serve").await;

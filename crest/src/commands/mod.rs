@@ -1,7 +1,7 @@
 //! The operator's commands: one file each. They talk to a router like any client, through the public API.
 //!
 //! Every command answers with an [`outcome`]: text or one JSON document on standard output, errors as one line on standard
-//! error, and an exit code: 0 done, 1 refused (or the audit does not hold, or a shard does not answer), 2 the command line is
+//! error, and an exit code: 0 done, 1 refused (or the audit does not hold, or a shard does not take part), 2 the command line is
 //! wrong, 3 the router could not be reached or the outcome is unknown, 4 something is in doubt for too long.
 
 pub(crate) mod account;
@@ -14,6 +14,7 @@ pub(crate) mod health;
 pub(crate) mod human;
 pub(crate) mod meaning;
 pub(crate) mod outcome;
+pub(crate) mod participation;
 pub(crate) mod query;
 pub(crate) mod restore;
 pub(crate) mod rows;

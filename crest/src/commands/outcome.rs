@@ -58,6 +58,9 @@ impl Failure {
         match status.code() {
             Code::InvalidArgument | Code::ResourceExhausted => Self::of_read(status),
             Code::Unimplemented => Self::Unavailable(format!("is this a Crest router? {}", reason(status))),
+            code if status.metadata().contains_key(crest_proto::NOT_APPLIED) => {
+                Self::Unavailable(format!("no answer ({}): {}", code_name(code), reason(status)))
+            }
             code => Self::Unknown {
                 text: format!(
                     "unknown whether {} was created ({}: {}); {retry}: it is then created, or found to exist",

@@ -3,9 +3,11 @@
 use super::connect::Common;
 use super::human::format_time;
 use super::outcome::{Failure, Outcome, print};
+use super::participation;
 use super::rows::Table;
 use crest_proto::v1;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +16,10 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  crest status
 
-Exit codes: 0 every shard answers, 1 one does not, 3 the router does not.")]
+Exit codes:
+  0  every shard takes part in payments
+  1  one does not: it does not answer, does not commit, or it and another one do not accept each other's messages
+  3  the router does not answer")]
 pub struct Args {
     #[command(flatten)]
     common: Common,
@@ -31,8 +36,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 pub(super) async fn execute(args: &Args) -> Result<Outcome, Failure> {
     let mut client = args.common.operations_within(Duration::from_secs(10)).await?;
     let answer = client.status(v1::StatusRequest {}).await.map_err(|s| Failure::of_read(&s))?.into_inner();
-    let silent: Vec<String> = answer.shards.iter().filter(|s| !s.reachable).map(|s| s.shard.to_string()).collect();
-    let refusal = (!silent.is_empty()).then(|| format!("shards that do not answer: {}", silent.join(", ")));
+    let troubles = participation::troubles(&answer);
+    let shards: BTreeSet<u32> = troubles.iter().map(|(shard, _)| *shard).collect();
+    let shards: Vec<String> = shards.iter().map(u32::to_string).collect();
+    let refusal =
+        (!shards.is_empty()).then(|| format!("shards that do not take part in everything: {}", shards.join(", ")));
     Ok(Outcome { text: text(&answer), json: document(&answer), refusal })
 }
 
@@ -74,9 +82,10 @@ fn text(status: &v1::StatusResponse) -> String {
     }
     let mut text =
         format!("shards: {}, epoch of the slot map: {}\n\n{}", status.shards.len(), status.epoch, table.text());
-    for s in status.shards.iter().filter(|s| !s.reachable) {
+    let troubles = participation::troubles(status).into_iter().map(|(_, trouble)| trouble);
+    for line in troubles.chain(participation::times_ahead(status)) {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "\nshard {} at {} does not answer: {}", s.shard, s.address, s.error);
+        let _ = writeln!(text, "\n{line}");
     }
     text
 }
@@ -88,6 +97,15 @@ fn slots(s: &v1::ShardStatus) -> u32 {
 }
 
 fn document(status: &v1::StatusResponse) -> Value {
+    let peer = |trouble: &v1::PeerTrouble| {
+        let kind = match trouble.kind() {
+            v1::PeerTroubleKind::RefusedByPeer => "refused-by-peer",
+            v1::PeerTroubleKind::RefusesPeer => "refuses-peer",
+            v1::PeerTroubleKind::NoAnswer => "no-answer",
+            v1::PeerTroubleKind::Unspecified => "unknown",
+        };
+        json!({ "shard": trouble.shard, "kind": kind, "ms": trouble.ms.to_string() })
+    };
     let shard = |s: &v1::ShardStatus| {
         json!({
             "shard": s.shard,
@@ -108,7 +126,18 @@ fn document(status: &v1::StatusResponse) -> Value {
             "applied_index": s.applied_index.to_string(),
             "checkpoint_index": s.checkpoint_index.to_string(),
             "timestamp": s.timestamp.to_string(),
+            "shard_time_ahead_ms": s.shard_time_ahead_ms.map(|ms| ms.to_string()),
+            "machine_timestamp": s.machine_timestamp.map(|ns| ns.to_string()),
+            "last_committed_ms_ago": s.last_committed_ms_ago.map(|ms| ms.to_string()),
+            "commit_stalled_ms": s.commit_stalled_ms.map(|ms| ms.to_string()),
+            "clock_problem": s.clock_problem.as_ref().filter(|problem| !problem.is_empty()),
+            "peer_troubles": s.peer_troubles.iter().map(peer).collect::<Vec<_>>(),
         })
     };
-    json!({ "epoch": status.epoch.to_string(), "shards": status.shards.iter().map(shard).collect::<Vec<_>>() })
+    let troubles = participation::troubles(status).into_iter().map(|(_, trouble)| trouble);
+    json!({
+        "epoch": status.epoch.to_string(),
+        "shards": status.shards.iter().map(shard).collect::<Vec<_>>(),
+        "troubles": troubles.collect::<Vec<_>>(),
+    })
 }

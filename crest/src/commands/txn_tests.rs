@@ -266,7 +266,7 @@ SHARD  ADDRESS      ANSWERS  SLOTS  ACCOUNTS  TRANSFERS  REHEARSALS             
     fake.set_status(v1::StatusResponse { epoch: 3, shards: vec![up, down] });
     let printed = crest(&router, "status").await;
     assert!(printed.out.ends_with("shard 1 at node-1:7101 does not answer: connection refused"), "{}", printed.out);
-    assert_eq!((printed.error.as_str(), printed.code), ("shards that do not answer: 1", 1));
+    assert_eq!((printed.error.as_str(), printed.code), ("shards that do not take part in everything: 1", 1));
     let json = crest(&router, "status --json").await.json();
     assert_eq!((&json["shards"][1]["answers"], &json["shards"][0]["in_doubt"]), (&json!(false), &json!("6")));
     assert_eq!(

@@ -67,7 +67,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut routes = grpc::routes();
     routes.add_service(ledger_server(cluster.router())).add_service(operations_server(cluster.router()));
     tokio::select! {
-        served = grpc::serve(port, routes.routes(), stop) => served?,
+        served = grpc::serve(port, routes.routes(), Some(cluster.router().readiness()), stop) => served?,
         failed = first_failure(&cluster) => anyhow::bail!(failed),
     }
     cluster.stop()?;

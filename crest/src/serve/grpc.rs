@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
+use crest_router::readiness::Reach;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+
+use super::health;
 
 /// How long open calls may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -29,10 +32,14 @@ pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<Port> {
     Ok(Port { listener, address })
 }
 
-/// Serves `routes` with health and reflection until `stop` turns true, then lets open calls end.
-pub(super) async fn serve(port: Port, routes: Routes, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+/// Serves `routes` with health and reflection until `stop` turns true, then lets open calls end. A router's health follows `reach`.
+pub(super) async fn serve(
+    port: Port,
+    routes: Routes,
+    reach: Option<watch::Receiver<Reach>>,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let health_service = health::service(reach).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(crest_proto::FILE_DESCRIPTOR_SET)

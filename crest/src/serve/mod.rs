@@ -5,6 +5,7 @@ pub mod dev;
 pub mod node;
 pub mod router;
 mod grpc;
+pub(crate) mod health;
 mod map;
 pub mod telemetry;
 

@@ -105,7 +105,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let _ = stopped_in.send(true);
         ended
     });
-    let serving = grpc::serve(port, routes.routes(), stopped);
+    let serving = grpc::serve(port, routes.routes(), None, stopped);
     let all_failed = async {
         while let Some((shard, why)) = failed.recv().await {
             if replicas.all().is_empty() {

@@ -46,7 +46,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stop = grpc::stop_signal()?;
     println!("crest: router of cluster {} ({} shards), ready on {}", cluster.name, cluster.shards.len(), port.address);
     let mut routes = grpc::routes();
+    let reach = router.readiness();
     routes.add_service(ledger_server(router.clone())).add_service(operations_server(router));
-    grpc::serve(port, routes.routes(), stop).await?;
+    grpc::serve(port, routes.routes(), Some(reach), stop).await?;
     Ok(ExitCode::SUCCESS)
 }

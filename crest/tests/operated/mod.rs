@@ -45,7 +45,7 @@ impl Operated {
             assert_eq!(put.code, Some(0), "{put:?}");
         }
         let location = store.unwrap_or_else(|| text(&file).to_owned());
-        let launched = numbers.iter().map(|id| (*id, launch(&dir, &location, *id))).collect();
+        let launched = numbers.iter().map(|id| (*id, launch(&dir, &location, *id, ""))).collect();
         let mut nodes: BTreeMap<u32, Server> = launched;
         nodes.values_mut().for_each(|node| assert!(node.ready().is_ok(), "{}", node.log()));
         let router = Server::start(&["router", "--cluster", &location, "--listen", "127.0.0.1:0"]);
@@ -59,7 +59,12 @@ impl Operated {
 
     /// Starts a node that is in the map.
     pub(crate) fn node(&mut self, node: u32) {
-        let mut server = launch(&self.dir, &self.location, node);
+        self.node_with(node, "");
+    }
+
+    /// Starts a node that is in the map, with failpoints.
+    pub(crate) fn node_with(&mut self, node: u32, failpoints: &str) {
+        let mut server = launch(&self.dir, &self.location, node, failpoints);
         assert!(server.ready().is_ok(), "{}", server.log());
         self.nodes.insert(node, server);
     }
@@ -112,6 +117,25 @@ impl Operated {
         ended
     }
 
+    /// What `crest health` says of the router, and its exit code.
+    pub(crate) fn health(&self) -> Ended {
+        run(&["health", "--address", &self.router.address.to_string()], COMMAND)
+    }
+
+    /// Waits until `crest health` of the router ends with this code, and says this.
+    #[track_caller]
+    pub(crate) fn health_until(&self, code: i32, said: &str) {
+        let begun = Instant::now();
+        loop {
+            let ended = self.health();
+            if ended.code == Some(code) && format!("{}{}", ended.stdout, ended.stderr).contains(said) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{code}, {said}: {ended:?}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// The status as `crest cluster status --json` prints it, and its exit code.
     pub(crate) fn status(&self) -> (Value, i32) {
         let ended = self.crest("status --json");
@@ -155,9 +179,9 @@ impl Operated {
     }
 }
 
-fn launch(dir: &tempfile::TempDir, location: &str, node: u32) -> Server {
+fn launch(dir: &tempfile::TempDir, location: &str, node: u32, failpoints: &str) -> Server {
     let (number, data) = (node.to_string(), dir.path().join(format!("node-{node}")));
-    Server::launch(&["node", "--cluster", location, "--node", &number, "--data-dir", text(&data)], "")
+    Server::launch(&["node", "--cluster", location, "--node", &number, "--data-dir", text(&data)], failpoints)
 }
 
 /// What a shard's troubles are in a status.

@@ -103,12 +103,15 @@ impl Knowledge {
 /// What a shard knows of the attempts that it was asked about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// The shard's time, ns: the ages of what it tells are counted from here.
+    /// The shard's time, ns.
     pub now: Timestamp,
     /// The shard's clock, ns: above all its prepares.
     pub clock: Timestamp,
     /// One for each attempt, in the order asked.
     pub attempts: Vec<Knowledge>,
+    /// For how long each of them has been in doubt here, ns, in time that really passed; 0 where nothing is. `now` minus the time of a hold
+    /// would not tell: clocks jump, and while a shard's is ahead of its machine's, it stands nearly still.
+    pub ages: Vec<u64>,
 }
 
 impl Packed for InDoubtFilter {
@@ -216,15 +219,19 @@ impl Packed for Knowledge {
 }
 
 impl Packed for Known {
-    const BYTES_MIN: usize = 20;
+    const BYTES_MIN: usize = 24;
 
     fn pack(&self, out: &mut Vec<u8>) {
+        assert_eq!(self.attempts.len(), self.ages.len(), "every attempt has an age");
         Writer(out).u64(self.now).u64(self.clock);
         pack_list(&self.attempts, out);
+        pack_list(&self.ages, out);
     }
 
     fn unpack(r: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { now: r.u64()?, clock: r.u64()?, attempts: unpack_list(r, ATTEMPTS_MAX)? })
+        let (now, clock, attempts) = (r.u64()?, r.u64()?, unpack_list(r, ATTEMPTS_MAX)?);
+        let ages: Vec<u64> = unpack_list(r, ATTEMPTS_MAX)?;
+        (ages.len() == attempts.len()).then_some(Self { now, clock, attempts, ages })
     }
 }
 
@@ -305,12 +312,13 @@ impl Packed for Resolved {
 }
 
 /// A text of at most `max` bytes, which whoever made it has checked.
-fn pack_text(text: &str, out: &mut Vec<u8>) {
+pub(super) fn pack_text(text: &str, out: &mut Vec<u8>) {
     Writer(out).u32(u32::try_from(text.len()).expect("texts are bounded far below 2^32"));
     out.extend_from_slice(text.as_bytes());
 }
 
-fn unpack_text(r: &mut Reader<'_>, max: usize) -> Option<String> {
+/// The inverse of [`pack_text`]; `None` when it is longer than `max` bytes.
+pub(super) fn unpack_text(r: &mut Reader<'_>, max: usize) -> Option<String> {
     let n = r.count(max, 1)?;
     String::from_utf8(r.bytes(n)?.to_vec()).ok()
 }

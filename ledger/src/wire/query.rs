@@ -3,13 +3,14 @@
 use super::audit::{AuditProgress, BUCKETS, Bucket, HALVES_MAX, HalvesQuery, ShardAudit};
 use super::backup::{BackupAnswer, BackupBegin};
 use super::codec::{Packed, pack_list, unpack_list};
+use super::health::ShardHealth;
 use super::in_doubt::{ATTEMPTS_MAX, InDoubtFilter, InDoubtPage, Known};
 use crate::clock::Timestamp;
 use crate::limits::{BATCH_EVENTS_MAX, RESOLUTIONS_MAX};
 use crate::packed::{Reader, Writer};
 use crate::records::TransferRecord;
 use crate::resolutions::Resolution;
-use crate::txn::TxnId;
+use crate::txn::{ShardId, TxnId};
 use crate::{Account, AccountBalance, AccountFilter, QueryFilter, Transfer};
 
 /// A question to one shard. `at` is the instant to read at, ns; 0 is now. The answer comes when nothing at or below that
@@ -59,6 +60,9 @@ pub enum Query {
     Attempts(Vec<TxnId>),
     /// The newest of the resolutions that are kept here, so many.
     Resolutions(u32),
+    /// Whether the shard takes part in payments. Another shard tells its number and its ledger time, ns, and learns whether
+    /// a message with that time is accepted here.
+    Health(Option<(ShardId, Timestamp)>),
 }
 
 impl Query {
@@ -72,7 +76,7 @@ impl Query {
             Self::BackupPage(..) => 0,
             Self::Status | Self::Clock | Self::Pending(_) | Self::KnownAccounts(_) => 0,
             Self::InDoubt(_) | Self::Attempts(_) | Self::Resolutions(_) => 0,
-            Self::AuditProgress(_) | Self::AuditBuckets(_) | Self::AuditHalves(_) => 0,
+            Self::AuditProgress(_) | Self::AuditBuckets(_) | Self::AuditHalves(_) | Self::Health(_) => 0,
         }
     }
 }
@@ -149,6 +153,8 @@ pub enum QueryAnswer {
     Attempts(Known),
     /// To `Resolutions`, newest first.
     Resolutions(Vec<(TxnId, Resolution)>),
+    /// To `Health`.
+    Health(ShardHealth),
 }
 
 impl Packed for Query {
@@ -220,6 +226,10 @@ impl Packed for Query {
             Self::Resolutions(limit) => {
                 Writer(out).u8(22).u32(*limit);
             }
+            Self::Health(from) => {
+                let (is_shard, (shard, time)) = (from.is_some(), from.unwrap_or_default());
+                Writer(out).u8(12).u8(u8::from(is_shard)).u32(shard).u64(time);
+            }
         }
     }
 
@@ -245,6 +255,14 @@ impl Packed for Query {
             20 => Self::InDoubt(Packed::unpack(r)?),
             21 => Self::Attempts(unpack_list(r, ATTEMPTS_MAX)?),
             22 => Self::Resolutions(r.u32()?),
+            12 => {
+                let (is_shard, from) = (r.u8()?, (r.u32()?, r.u64()?));
+                Self::Health(match is_shard {
+                    0 => None,
+                    1 => Some(from),
+                    _ => return None,
+                })
+            }
             _ => return None,
         })
     }
@@ -311,6 +329,10 @@ impl Packed for QueryAnswer {
                 out.push(22);
                 pack_list(rows, out);
             }
+            Self::Health(health) => {
+                out.push(12);
+                health.pack(out);
+            }
         }
     }
 
@@ -344,6 +366,7 @@ impl Packed for QueryAnswer {
             20 => Self::InDoubt(Packed::unpack(r)?),
             21 => Self::Attempts(Packed::unpack(r)?),
             22 => Self::Resolutions(unpack_list(r, RESOLUTIONS_MAX)?),
+            12 => Self::Health(Packed::unpack(r)?),
             _ => return None,
         })
     }

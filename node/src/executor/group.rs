@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crest_ledger::wire::health::PEER_TROUBLES_MAX;
+use crest_ledger::wire::{PeerTrouble, PeerTroubleKind};
 use crest_link::LinkError;
 use crest_proto::internal as wire;
 use crest_topology::NodeId;
@@ -9,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::members::{Step, next_step};
+use super::peer_checks::ms;
 use super::{Ended, Executor, Message};
 use crate::checkpointer::CheckpointJob;
 use crate::consensus::members::Change;
@@ -149,8 +152,8 @@ impl Executor {
                 Message::Request { request, reply, any_replica, .. } => {
                     self.refuse_or_read(request, reply, any_replica);
                 }
-                // Only a leader has something to recover or to expire.
-                Message::Overdue(..) | Message::Expiring(_) => {}
+                // Only a leader has something to recover or to expire, and asks other shards.
+                Message::Overdue(..) | Message::Expiring(_) | Message::LeadsAt(_) | Message::PeerChecked(..) => {}
                 Message::Stop => self.state.stopping = true,
             }
         }
@@ -351,11 +354,13 @@ impl Executor {
         let members = self.consensus.members();
         let untouched = self.consensus.term() == 0 && self.consensus.last_index() == 0 && !members.voters.is_empty();
         let state = if untouched { wire::ReplicaState::Founded } else { wire::ReplicaState::Running };
+        let (leads, machine_time) = (self.consensus.is_leader(), self.clock.now());
         let followers = self.consensus.followers().into_iter().map(|f| wire::FollowerProgress {
             replica: f.replica.number(),
             matched: f.matched,
             active: f.active,
             takes_snapshot: f.takes_snapshot,
+            standstill_ms: Some(ms(self.state.progress.standstill(f.replica))),
         });
         wire::ReplicaDescription {
             state: state.into(),
@@ -379,6 +384,19 @@ impl Executor {
             members_settled: self.consensus.members_are_settled(),
             process_clock: self.clock.now(),
             clock_problem: self.clock.problem().unwrap_or_default(),
+            last_committed_ms_ago: leads.then(|| ms(self.state.progress.committed_ago())),
+            commit_stalled_ms: leads.then(|| ms(self.state.progress.stalled(self.consensus.is_alone()))),
+            shard_time_ahead_ms: leads.then(|| self.tables.now().saturating_sub(machine_time) / 1_000_000),
+            peer_troubles: self.peer_troubles().into_iter().take(PEER_TROUBLES_MAX).map(peer_trouble).collect(),
         }
     }
+}
+
+fn peer_trouble(trouble: PeerTrouble) -> wire::PeerTrouble {
+    let kind = match trouble.kind {
+        PeerTroubleKind::RefusedByPeer => wire::PeerTroubleKind::RefusedByPeer,
+        PeerTroubleKind::RefusesPeer => wire::PeerTroubleKind::RefusesPeer,
+        PeerTroubleKind::NoAnswer => wire::PeerTroubleKind::NoAnswer,
+    };
+    wire::PeerTrouble { shard: trouble.shard, kind: kind.into(), ms: trouble.ms }
 }

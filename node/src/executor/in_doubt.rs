@@ -92,8 +92,7 @@ impl Executor {
 
     /// The figures for metrics and for the status.
     pub(super) fn in_doubt_figures(&self) -> Figures {
-        let now = self.time();
-        let age = |at: Option<Timestamp>| Duration::from_nanos(at.map_or(0, |at| now.saturating_sub(at)));
+        let age = |at: Option<Timestamp>| at.map_or(Duration::ZERO, |at| self.age(at));
         let (holds, decisions) = (self.tables.holds(), self.tables.decisions());
         let deadline = Duration::from_nanos(HOLD_DEADLINE_NS);
         let until = self.state.aging.stamped_before(deadline);
@@ -101,7 +100,7 @@ impl Executor {
         let old_decisions = decisions.oldest_first(InDoubtFilter::START).take_while(|(at, _)| *at <= until).count();
         let (hold_age, outbox_age) = (age(holds.oldest()), age(decisions.oldest()));
         let in_doubt = old_holds + old_decisions;
-        // A machine's clock that was set back must not make it look young.
+        // An age is exact to a tick only for what is old.
         let oldest = match (old_holds, old_decisions) {
             (0, 0) => Duration::ZERO,
             (_, 0) => hold_age.max(deadline),
@@ -116,10 +115,15 @@ impl Executor {
         self.clock.now().max(self.tables.now())
     }
 
+    /// How old something is that was stamped at this instant: in time that passed, whatever the clocks did meanwhile.
+    fn age(&self, stamped: Timestamp) -> Duration {
+        self.state.aging.age(stamped, Duration::from_nanos(self.time().saturating_sub(stamped)))
+    }
+
     /// A page of the attempts that have a hold or an unacknowledged decision here, oldest first.
     pub(super) fn in_doubt_page(&self, filter: &InDoubtFilter) -> InDoubtPage {
         let limit = (filter.limit as usize).min(ATTEMPTS_MAX);
-        let until = self.time().saturating_sub(filter.age_min);
+        let age_min = Duration::from_nanos(filter.age_min);
         let (holds, decisions) = (self.tables.holds(), self.tables.decisions());
         // Of each, one more than asked for: all that can be in the page, and whether there is more.
         let mut attempts: Vec<(Timestamp, TxnId)> = holds
@@ -127,7 +131,7 @@ impl Executor {
             .map(|(at, txn, _)| (at, txn))
             .take(limit + 1)
             .chain(decisions.oldest_first(filter.after).take(limit + 1))
-            .filter(|(at, _)| *at <= until)
+            .filter(|(at, _)| self.age(*at) >= age_min)
             .collect();
         attempts.sort_unstable();
         let more = attempts.len() > limit;
@@ -144,8 +148,11 @@ impl Executor {
     /// What this shard knows of attempts.
     pub(super) fn known(&self, txns: &[TxnId]) -> Result<Known, StoreError> {
         let records = Records::read(self, txns)?;
-        let attempts = txns.iter().map(|txn| self.knowledge(txn, &records)).collect();
-        Ok(Known { now: self.time(), clock: self.tables.now(), attempts })
+        let attempts: Vec<Knowledge> = txns.iter().map(|txn| self.knowledge(txn, &records)).collect();
+        let age = |knowledge: &Knowledge| knowledge.since().map_or(Duration::ZERO, |since| self.age(since));
+        let ages =
+            attempts.iter().map(|knowledge| u64::try_from(age(knowledge).as_nanos()).unwrap_or(u64::MAX)).collect();
+        Ok(Known { now: self.time(), clock: self.tables.now(), attempts, ages })
     }
 
     fn knowledge(&self, txn: &TxnId, records: &Records) -> Knowledge {

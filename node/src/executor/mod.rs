@@ -14,6 +14,8 @@ mod aging;
 mod audits;
 mod backups;
 mod in_doubt;
+mod peer_checks;
+mod progress;
 mod tagging;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -50,6 +52,7 @@ use crate::store::checkpoint::Checkpoint;
 use crate::{limits, points};
 pub(crate) use group::Inbound;
 pub(crate) use in_doubt::{Figures, Overdue, WithPeer};
+pub(crate) use peer_checks::PeerChecked;
 
 /// Where an answer goes.
 pub(crate) type Reply = oneshot::Sender<Result<Response, LinkError>>;
@@ -67,6 +70,10 @@ pub(crate) enum Message {
     Overdue(BTreeSet<ShardId>, oneshot::Sender<Overdue>),
     /// Which pending transfers are due whose payees are elsewhere.
     Expiring(oneshot::Sender<Expiring>),
+    /// This shard's ledger time, ns, from its leader only.
+    LeadsAt(oneshot::Sender<Timestamp>),
+    /// What came of asking another shard whether it accepts this one's messages.
+    PeerChecked(ShardId, PeerChecked),
     Stop,
 }
 
@@ -157,6 +164,8 @@ pub(crate) struct State {
     last_store_metrics: Option<Instant>,
     last_in_doubt_metrics: Option<Instant>,
     aging: aging::Aging,
+    progress: progress::Progress,
+    peer_checks: peer_checks::PeerChecks,
     /// The last entry that was in the log when this replica was opened.
     replay_until: u64,
     stopping: bool,
@@ -315,7 +324,7 @@ impl Executor {
                 }
             };
             if let Some(why) = self.too_far_ahead(commands.iter().map(Command::latest_time).max().unwrap_or(0)) {
-                let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
+                let _ = reply.send(Err(LinkError::CannotTakePart { shard: self.shard, why }));
                 continue;
             }
             let more = commands.iter().map(Command::events).sum::<usize>();
@@ -395,6 +404,8 @@ impl Executor {
             Message::Expiring(reply) => {
                 let _ = reply.send((std::mem::take(&mut self.state.expiring), self.tables.now()));
             }
+            Message::LeadsAt(reply) => drop(reply.send(self.tables.now())),
+            Message::PeerChecked(peer, checked) => self.peer_checked(peer, checked),
             Message::Stop => self.state.stopping = true,
             Message::Request { .. } => unreachable!("requests are taken by propose"),
         }
@@ -445,6 +456,7 @@ impl Executor {
         self.offer_leadership()?;
         self.reconcile();
         self.measure_group();
+        self.measure_progress();
         if self.state.last_store_metrics.is_none_or(|t| now - t >= limits::STORE_METRICS_INTERVAL) {
             self.state.last_store_metrics = Some(now);
             self.metrics.store(self.store.rows().figures());

@@ -59,11 +59,11 @@ impl Executor {
         }
         let named = query.instant();
         if let Some(why) = self.too_far_ahead(named) {
-            let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
+            let _ = reply.send(Err(LinkError::CannotTakePart { shard: self.shard, why }));
             return;
         }
         let waits = match &query {
-            Query::Status | Query::Pending(_) | Query::KnownAccounts(_) => Waits::Nothing,
+            Query::Status | Query::Health(_) | Query::Pending(_) | Query::KnownAccounts(_) => Waits::Nothing,
             Query::AuditProgress(_) | Query::AuditBuckets(_) | Query::AuditHalves(_) => Waits::Nothing,
             Query::BackupPage(..) => Waits::Nothing,
             Query::InDoubt(_) | Query::Attempts(_) | Query::Resolutions(_) => Waits::Nothing,
@@ -72,7 +72,7 @@ impl Executor {
         };
         // At a named instant it does not matter who leads: once an applied entry has reached it, nothing can appear below.
         let round = match (&query, waits) {
-            (Query::Status | Query::AuditProgress(_), _) | (_, Waits::Instant { .. }) => None,
+            (Query::Status | Query::Health(_) | Query::AuditProgress(_), _) | (_, Waits::Instant { .. }) => None,
             _ => Some(self.state.rounds.next()),
         };
         // From now on this shard gives no timestamp at or below a named instant.
@@ -178,6 +178,11 @@ impl Executor {
             }
             Query::AuditBuckets(query) => return self.queue_audit(Task::Buckets(query), parked.reply),
             Query::AuditHalves(query) => return self.queue_audit(Task::Halves(query), parked.reply),
+            Query::Health(from) => {
+                let health = QueryAnswer::Health(self.health(from));
+                let _ = parked.reply.send(Ok(Response::Query(health)));
+                return Ok(());
+            }
             _ => {}
         }
         let answer = match self.read(&parked.query, at) {
@@ -233,6 +238,7 @@ impl Executor {
                 unreachable!("an audit has a thread of its own")
             }
             Query::BackupBegin(_) | Query::BackupPage(..) => unreachable!("a backup has a thread of its own"),
+            Query::Health(_) => unreachable!("it is answered at once, and changes what is known of others"),
         })
     }
 

@@ -51,11 +51,17 @@ impl Executor {
 
     /// Why a time from elsewhere is refused, if it is.
     pub(super) fn too_far_ahead(&self, time: Timestamp) -> Option<String> {
-        let here = self.clock.now().max(self.tables.now());
-        let ahead = time.saturating_sub(here);
-        (ahead > limits::CLOCK_AHEAD_MAX_NS)
-            .then(|| self.metrics.clock_ahead_refusals.increment(1))
-            .map(|()| format!("a time in the request is {} s ahead of this shard's clock", ahead / 1_000_000_000))
+        let ahead = self.ahead(time)?;
+        self.metrics.clock_ahead_refusals.increment(1);
+        let whose = match self.state.peer_checks.furthest_ahead() {
+            Some(peer) => format!("the time of shard {peer}"),
+            None => "the time of another shard in the request".to_owned(),
+        };
+        Some(format!(
+            "{whose} is {} s ahead of its clock, and at most {} s are accepted; `crest status` shows which shard's time is wrong",
+            ahead / 1_000_000_000,
+            limits::CLOCK_AHEAD_MAX_NS / 1_000_000_000
+        ))
     }
 
     /// Hands over what is led here while this process's clock must not be used.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
+use crest_ledger::limits::COMMIT_STALLED_MS;
 use crest_ledger::txn::ShardId;
 use crest_node::ReplicaId;
-use crest_node::limits::CAUGHT_UP_ENTRIES;
+use crest_node::limits::{CAUGHT_UP_ENTRIES, FOLLOWER_STANDSTILL};
+use crest_proto::internal::PeerTroubleKind;
 use crest_topology::NodeId;
 
 use super::survey::{Role, ShardSeen, Standing, State, Survey};
@@ -22,12 +25,24 @@ pub(crate) enum Trouble {
     },
     /// The group is being founded: all of its nodes answer, and none has taken part in anything yet.
     NotFounded,
+    /// A replica leads, and does not commit what it should: a majority does not take its entries.
+    NotCommitting { node: NodeId, stalled: Duration },
+    /// The leader's node has a clock that must not be used, so it takes no requests.
+    ClockWrong { node: NodeId, why: String },
+    /// A node that does not lead has such a clock: it must not lead.
+    MustNotLead { node: NodeId, why: String },
+    /// Another shard does not accept this one's messages: this one's time is too far ahead.
+    TimeRefused { by: ShardId, ahead: Duration },
+    /// The leader of another shard does not answer this one's leader.
+    PeerSilent { peer: ShardId, silent: Duration },
     /// A replica has stopped with a failure.
     Failed { node: NodeId, why: String },
     /// Fewer voters do their part than there are to be replicas.
     UnderReplicated { alive: usize, wanted: usize },
     /// Two replicas say that they lead, in different terms: the earlier one has not noticed yet that it is over.
     Rival { node: NodeId, term: u64 },
+    /// A replica is behind and does not get on.
+    NotCatchingUp { node: NodeId, lag: Option<u64>, standstill: Duration },
     /// A replica does not have what the leader has; none when nobody knows how much is missing.
     CatchingUp { node: NodeId, lag: Option<u64> },
     /// Who belongs to the group is not who is wanted there.
@@ -37,7 +52,15 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// Whether the shard can take payments nevertheless.
     pub(crate) fn serves(&self) -> bool {
-        !matches!(self, Self::Silent | Self::NoLeader { .. } | Self::NotFounded)
+        !matches!(
+            self,
+            Self::Silent
+                | Self::NoLeader { .. }
+                | Self::NotFounded
+                | Self::NotCommitting { .. }
+                | Self::ClockWrong { .. }
+                | Self::TimeRefused { .. }
+        )
     }
 
     /// The lower, the more it matters.
@@ -46,11 +69,17 @@ impl Trouble {
             Self::Silent => 0,
             Self::NoLeader { .. } => 1,
             Self::NotFounded => 2,
-            Self::Failed { .. } => 3,
-            Self::UnderReplicated { .. } => 4,
-            Self::Rival { .. } => 5,
-            Self::CatchingUp { .. } => 6,
-            Self::Changing => 7,
+            Self::ClockWrong { .. } => 3,
+            Self::NotCommitting { .. } => 3,
+            Self::TimeRefused { .. } => 4,
+            Self::Failed { .. } => 5,
+            Self::UnderReplicated { .. } => 6,
+            Self::NotCatchingUp { .. } => 7,
+            Self::Rival { .. } => 8,
+            Self::PeerSilent { .. } => 9,
+            Self::CatchingUp { .. } => 10,
+            Self::MustNotLead { .. } => 9,
+            Self::Changing => 11,
         }
     }
 }
@@ -61,6 +90,12 @@ impl fmt::Display for Trouble {
             Self::Silent => f.write_str("no replica answers"),
             Self::NoLeader { .. } => f.write_str("no leader"),
             Self::NotFounded => f.write_str("not founded yet"),
+            Self::NotCommitting { .. } => f.write_str("does not commit"),
+            Self::ClockWrong { .. } => f.write_str("its leader's clock is wrong"),
+            Self::MustNotLead { .. } => f.write_str("a replica's clock is wrong"),
+            Self::TimeRefused { .. } => f.write_str("others refuse its messages"),
+            Self::PeerSilent { .. } => f.write_str("does not hear another shard"),
+            Self::NotCatchingUp { .. } => f.write_str("a replica does not catch up"),
             Self::Failed { .. } => f.write_str("a replica failed"),
             Self::UnderReplicated { alive, wanted } => write!(f, "under-replicated ({alive} of {wanted})"),
             Self::Rival { .. } => f.write_str("two say they lead"),
@@ -84,6 +119,20 @@ pub(crate) fn of_shard(shard: &ShardSeen) -> Vec<Trouble> {
             false => Trouble::NoLeader { said: shard.said_to_lead() },
         });
     }
+    if let Some((node, stalled)) = shard.leader().and_then(|(node, told)| Some((node, told.commit_stalled?)))
+        && stalled >= Duration::from_millis(COMMIT_STALLED_MS)
+    {
+        found.push(Trouble::NotCommitting { node, stalled });
+    }
+    for standing in &standings {
+        if let Some(why) = standing.says().and_then(|told| told.clock_problem.clone()) {
+            let node = standing.node;
+            found.push(match standing.role {
+                Role::Leader => Trouble::ClockWrong { node, why },
+                _ => Trouble::MustNotLead { node, why },
+            });
+        }
+    }
     for standing in &standings {
         if let Some(State::Failed(why)) = standing.says().map(|told| &told.state) {
             found.push(Trouble::Failed { node: standing.node, why: why.clone() });
@@ -91,7 +140,7 @@ pub(crate) fn of_shard(shard: &ShardSeen) -> Vec<Trouble> {
     }
     let votes = |s: &&Standing<'_>| matches!(s.role, Role::Leader | Role::Voter);
     let alive = standings.iter().filter(votes).filter(|s| s.is_alive()).count();
-    if alive < shard.wanted.len() && found.iter().all(Trouble::serves) {
+    if alive < shard.wanted.len() && shard.leader().is_some() {
         found.push(Trouble::UnderReplicated { alive, wanted: shard.wanted.len() });
     }
     found.extend(shard.rivals().map(|(node, term)| Trouble::Rival { node, term }));
@@ -105,8 +154,45 @@ pub(crate) fn of_shard(shard: &ShardSeen) -> Vec<Trouble> {
 fn catching_up(standing: &Standing<'_>) -> Option<Trouble> {
     let belongs = matches!(standing.role, Role::Voter | Role::Learner);
     let is_behind = standing.takes_snapshot() || standing.lag.is_some_and(|lag| lag > CAUGHT_UP_ENTRIES);
-    let catches_up = belongs && standing.is_alive() && is_behind;
-    catches_up.then_some(Trouble::CatchingUp { node: standing.node, lag: standing.lag })
+    let (node, lag) = (standing.node, standing.lag);
+    let standstill =
+        standing.follower.and_then(|f| f.standstill).filter(|standstill| *standstill >= FOLLOWER_STANDSTILL);
+    match standstill {
+        _ if !belongs || !standing.is_alive() => None,
+        Some(standstill) => Some(Trouble::NotCatchingUp { node, lag, standstill }),
+        None => is_behind.then_some(Trouble::CatchingUp { node, lag }),
+    }
+}
+
+/// Adds what shards say of each other. Both sides tell of a refusal; it is the trouble of the one whose time is ahead. That a shard
+/// hears nothing of one without a leader is no trouble of its own.
+fn add_peers(survey: &Survey, shards: &mut [(ShardId, Vec<Trouble>)]) {
+    let leaders = || survey.shards.iter().filter_map(|shard| Some((shard.shard, shard.leader()?.1)));
+    let mut found: BTreeMap<(ShardId, bool, ShardId), Duration> = BTreeMap::new();
+    for (shard, leader) in leaders() {
+        for peer in &leader.peers {
+            let (key, known) = match peer.kind {
+                PeerTroubleKind::RefusedByPeer => ((shard, true, peer.shard), true),
+                PeerTroubleKind::RefusesPeer => ((peer.shard, true, shard), true),
+                PeerTroubleKind::NoAnswer => ((shard, false, peer.shard), leaders().any(|(id, _)| id == peer.shard)),
+                PeerTroubleKind::Unspecified => continue,
+            };
+            if known {
+                let by = found.entry(key).or_default();
+                *by = (*by).max(peer.by);
+            }
+        }
+    }
+    for ((shard, refused, other), by) in found {
+        let trouble = match refused {
+            true => Trouble::TimeRefused { by: other, ahead: by },
+            false => Trouble::PeerSilent { peer: other, silent: by },
+        };
+        if let Some((_, troubles)) = shards.iter_mut().find(|(id, _)| *id == shard) {
+            troubles.push(trouble);
+            troubles.sort_by_key(Trouble::rank);
+        }
+    }
 }
 
 /// Whether exactly those vote that the map wants, as they live now, and nobody else belongs to the group. True when nobody knows.
@@ -133,7 +219,9 @@ pub(crate) struct Health {
 
 /// How well a cluster is.
 pub(crate) fn of(survey: &Survey) -> Health {
-    let shards = survey.shards.iter().map(|shard| (shard.shard, of_shard(shard))).collect();
+    let mut shards: Vec<(ShardId, Vec<Trouble>)> =
+        survey.shards.iter().map(|shard| (shard.shard, of_shard(shard))).collect();
+    add_peers(survey, &mut shards);
     let mut others = Vec::new();
     let silent: Vec<NodeId> = survey.nodes.iter().filter(|n| n.told.is_err()).map(|n| n.id).collect();
     if let [first, rest @ ..] = silent.as_slice() {
@@ -237,7 +325,7 @@ pub(crate) fn ranges(numbers: impl IntoIterator<Item = u32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::scenes::{LAST, TERM, members, regroup, well};
-    use super::super::survey::{Copied, ReplicaSeen, Told};
+    use super::super::survey::{Copied, PeerSeen, ReplicaSeen, Told};
     use super::*;
     use crest_node::Members;
 
@@ -277,6 +365,61 @@ mod tests {
         let mut unreachable = one();
         unreachable.shards[0].replicas[2].told = Err("timeout".to_owned());
         check("one answers its leader and nobody else", unreachable, &[], 0);
+    }
+
+    #[test]
+    fn a_shard_serves_while_it_commits_and_a_follower_has_to_get_on() {
+        let seconds = Duration::from_secs;
+        let stalled = |stalled| one().told(0, 1, |told| told.commit_stalled = stalled);
+        check("a leader of an older build", stalled(None), &[], 0);
+        check("a commit takes long", stalled(Some(seconds(4))), &[], 0);
+        let not = Trouble::NotCommitting { node: 1, stalled: seconds(5) };
+        check("nothing is committed", stalled(Some(seconds(5))), std::slice::from_ref(&not), 4);
+        let stands = |standstill, matched| {
+            one().told(0, 1, |told| (told.followers[0].standstill, told.followers[0].matched) = (standstill, matched))
+        };
+        check("behind a little, for a moment", stands(Some(seconds(9)), LAST - 3), &[], 0);
+        let stuck = Trouble::NotCatchingUp { node: 2, lag: Some(3), standstill: seconds(10) };
+        check("behind a little, and does not get on", stands(Some(seconds(10)), LAST - 3), &[stuck], 1);
+        let why = || "it is wrong".to_owned();
+        let clock = |node| one().told(0, node, |told| told.clock_problem = Some(why()));
+        check("a leader that takes nothing", clock(1), &[Trouble::ClockWrong { node: 1, why: why() }], 4);
+        check("a follower that must not lead", clock(2), &[Trouble::MustNotLead { node: 2, why: why() }], 1);
+        // Two of three are up, and the second one takes nothing: the shard commits nothing.
+        let both = stands(Some(seconds(60)), 10).silence(3).told(0, 1, |told| told.commit_stalled = Some(seconds(60)));
+        let expected = [
+            Trouble::NotCommitting { node: 1, stalled: seconds(60) },
+            Trouble::UnderReplicated { alive: 2, wanted: 3 },
+            Trouble::NotCatchingUp { node: 2, lag: Some(LAST - 10), standstill: seconds(60) },
+        ];
+        let summary = of(&both).summary(4);
+        assert!(summary.starts_with("NOT healthy: shard 0: does not commit; node 3 does not answer"), "{summary}");
+        assert_eq!(of_shard(&both.shards[0]), expected);
+        assert_eq!(of(&both).exit_code(), 4);
+    }
+
+    #[test]
+    fn shards_that_refuse_each_other_do_not_serve_and_the_one_ahead_is_named() {
+        use PeerTroubleKind::{NoAnswer, RefusedByPeer, RefusesPeer};
+        let by = Duration::from_secs(3_597);
+        let says = |survey: Survey, shard, peer, kind| {
+            survey.told(shard, 1, |told| told.peers.push(PeerSeen { shard: peer, kind, by }))
+        };
+        let two = || well(3, &[&[1, 2, 3], &[1, 2, 3]]);
+        let refused = (1, vec![Trouble::TimeRefused { by: 0, ahead: by }]);
+        let one_side = says(two(), 0, 1, RefusesPeer);
+        let both = says(one_side.clone(), 1, 0, RefusedByPeer);
+        for survey in [one_side, both] {
+            let health = of(&survey);
+            assert_eq!(health.shards, [(0, vec![]), refused.clone()]);
+            assert_eq!((health.exit_code(), health.word()), (4, "not-serving"));
+            assert_eq!(health.summary(3), "NOT healthy: shard 1: others refuse its messages");
+        }
+        let silent = says(two(), 0, 1, NoAnswer);
+        assert_eq!(of(&silent).shards[0].1, [Trouble::PeerSilent { peer: 1, silent: by }]);
+        assert_eq!(of(&silent).exit_code(), 1);
+        let no_leader = silent.with(1, |shard| shard.replicas.iter_mut().for_each(|r| r.told = Err("gone".to_owned())));
+        assert!(of(&no_leader).shards[0].1.is_empty(), "it is the other one's trouble");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A [`Survey`] for people, in 80 columns, and for programs.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crest_node::ReplicaId;
 use crest_topology::NodeId;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::health::{Health, Trouble, ranges};
 use super::survey::{Role, ShardSeen, Standing, State, Survey};
+use crate::commands::participation;
 use crate::commands::rows::Table;
 
 /// The width of a terminal that everybody has.
@@ -206,6 +208,21 @@ fn details(survey: &Survey, health: &Health) -> String {
                 Trouble::NoLeader { said: Some(node) } => {
                     format!("shard {shard}: node {node} leads as the others say, and does not say so itself")
                 }
+                Trouble::NotCommitting { node, stalled } => {
+                    format!("shard {shard}: node {node} leads, and has committed nothing for {}", seconds(*stalled))
+                }
+                Trouble::NotCatchingUp { node, standstill, .. } => format!(
+                    "shard {shard}: the replica on node {node} is behind, and has not got on for {}",
+                    seconds(*standstill)
+                ),
+                Trouble::ClockWrong { node, why } => {
+                    format!("shard {shard}: node {node} leads, and takes no requests: {why}")
+                }
+                Trouble::MustNotLead { node, why } => format!("shard {shard}: node {node} must not lead it: {why}"),
+                Trouble::TimeRefused { by, ahead } => participation::refused(*shard, *by, ms(*ahead)),
+                Trouble::PeerSilent { peer, silent } => {
+                    format!("shard {shard} has had no answer from shard {peer} for {}", seconds(*silent))
+                }
                 Trouble::Rival { node, term } => {
                     format!("shard {shard}: node {node} takes itself for the leader, of term {term}, which is over")
                 }
@@ -214,7 +231,20 @@ fn details(survey: &Survey, health: &Health) -> String {
             text.push_str(&wrapped(&told, "  "));
         }
     }
+    for (shard, ahead) in survey.shards.iter().filter_map(|s| Some((s.shard, s.leader()?.1.time_ahead?))) {
+        if ahead > participation::TIME_AHEAD_SHOWN {
+            text.push_str(&wrapped(&participation::time_ahead(shard, ms(ahead)), "  "));
+        }
+    }
     text
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn seconds(duration: Duration) -> String {
+    participation::seconds(ms(duration))
 }
 
 /// Text in lines of [`COLUMNS`], broken between words where that is possible; lines after the first begin with `indent`.
@@ -288,6 +318,7 @@ fn shard_json(shard: &ShardSeen, troubles: &[Trouble]) -> Value {
             "commit_index": index(|told| told.commit_index),
             "applied_index": index(|told| told.applied_index),
             "lag_entries": standing.lag.map(|lag| lag.to_string()),
+            "standstill_ms": standing.follower.and_then(|f| Some(ms(f.standstill?).to_string())),
         })
     };
     json!({
@@ -296,6 +327,8 @@ fn shard_json(shard: &ShardSeen, troubles: &[Trouble]) -> Value {
         "troubles": troubles.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "leader": leader.map(|(node, _)| node),
         "term": leader.map(|(_, told)| told.term.to_string()),
+        "commit_stalled_ms": leader.and_then(|(_, told)| Some(ms(told.commit_stalled?).to_string())),
+        "shard_time_ahead_ms": leader.and_then(|(_, told)| Some(ms(told.time_ahead?).to_string())),
         "wanted": shard.wanted,
         "voters": nodes(&members.voters),
         "learners": nodes(&members.learners),

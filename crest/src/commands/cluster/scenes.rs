@@ -1,6 +1,7 @@
 //! Surveys for tests: a cluster that is well, and what befalls it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crest_ledger::txn::ShardId;
 use crest_node::{Members, ReplicaId};
@@ -56,6 +57,7 @@ pub(crate) fn regroup(shard: &mut ShardSeen, members: Members) {
         matched: LAST,
         active: true,
         takes_snapshot: false,
+        standstill: Some(Duration::ZERO),
     };
     let followers: Vec<Follower> = others.map(follower).collect();
     for seen in &mut shard.replicas {
@@ -72,6 +74,10 @@ pub(crate) fn regroup(shard: &mut ShardSeen, members: Members) {
             applied_index: LAST,
             members: members.clone(),
             followers: if leads { followers.clone() } else { Vec::new() },
+            commit_stalled: leads.then_some(Duration::ZERO),
+            time_ahead: leads.then_some(Duration::ZERO),
+            peers: Vec::new(),
+            clock_problem: None,
         });
     }
 }

@@ -18,14 +18,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
   crest cluster status --cluster etcd://10.0.0.9:2379/pay --watch
 
 It asks the nodes themselves, each for at most 2 s, and no router. ENTRIES are those of the leader's log that a majority has;
-LAG is how many of the leader's entries a replica does not have.
+LAG is how many of the leader's entries a replica does not have. A shard serves that commits: an idle leader of a replicated shard
+writes an entry every second, and one that has committed nothing for 5 s does not serve.
 
 Exit codes:
   0  healthy: every shard has the replicas that the map wants, and they have caught up
   1  something is not as wanted, and every shard serves nevertheless
   2  the command line is wrong
   3  could not find out: there is no map, or no node answers
-  4  a shard does not serve")]
+  4  a shard does not serve: it has no leader, commits nothing, or others refuse its messages for its time")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(super) map: OfMap,

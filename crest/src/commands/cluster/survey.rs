@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crest_ledger::txn::ShardId;
 use crest_node::{Members, ReplicaId};
@@ -116,6 +117,23 @@ pub(crate) struct Told {
     pub(crate) members: Members,
     /// Only a leader's: how far the others are.
     pub(crate) followers: Vec<Follower>,
+    /// Only a leader's, and none of an older build: for how long it should have committed an entry and has not.
+    pub(crate) commit_stalled: Option<Duration>,
+    /// Only a leader's, and none of an older build: how far the shard's time is ahead of its machine's clock.
+    pub(crate) time_ahead: Option<Duration>,
+    /// Only a leader's: the shards that it cannot exchange messages with.
+    pub(crate) peers: Vec<PeerSeen>,
+    /// Why it may not lead with its node's clock; none when it may.
+    pub(crate) clock_problem: Option<String>,
+}
+
+/// Another shard that a shard cannot exchange messages with, as that one's leader says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerSeen {
+    pub(crate) shard: ShardId,
+    pub(crate) kind: wire::PeerTroubleKind,
+    /// How far the sender's time is ahead, or how long there was no answer.
+    pub(crate) by: Duration,
 }
 
 /// How far another replica is, as the leader knows it.
@@ -127,6 +145,8 @@ pub(crate) struct Follower {
     /// Whether it was heard of lately.
     pub(crate) active: bool,
     pub(crate) takes_snapshot: bool,
+    /// For how long it has been behind without getting on; none when the leader is of an older build.
+    pub(crate) standstill: Option<Duration>,
 }
 
 /// What a replica is to its group.
@@ -300,8 +320,16 @@ impl From<wire::ReplicaDescription> for Told {
         };
         let follower = |f: wire::FollowerProgress| {
             let replica = ReplicaId::from_number(f.replica)?;
-            Some(Follower { replica, matched: f.matched, active: f.active, takes_snapshot: f.takes_snapshot })
+            let standstill = f.standstill_ms.map(Duration::from_millis);
+            Some(Follower {
+                replica,
+                matched: f.matched,
+                active: f.active,
+                takes_snapshot: f.takes_snapshot,
+                standstill,
+            })
         };
+        let peer = |p: &wire::PeerTrouble| PeerSeen { shard: p.shard, kind: p.kind(), by: Duration::from_millis(p.ms) };
         let members = told.members.unwrap_or_default();
         Self {
             state,
@@ -320,6 +348,10 @@ impl From<wire::ReplicaDescription> for Told {
                 auto_leave: members.auto_leave,
             },
             followers: told.followers.into_iter().filter_map(follower).collect(),
+            commit_stalled: told.commit_stalled_ms.map(Duration::from_millis),
+            time_ahead: told.shard_time_ahead_ms.map(Duration::from_millis),
+            peers: told.peer_troubles.iter().map(peer).collect(),
+            clock_problem: Some(told.clock_problem.replace(['\n', '\r'], " ")).filter(|problem| !problem.is_empty()),
         }
     }
 }
