@@ -24,7 +24,9 @@ pub mod resolve;
 mod in_doubt_messages;
 mod status_message;
 mod calls;
+pub mod costs;
 pub mod service;
+mod stream;
 
 pub use error::RouterError;
 pub use router::Router;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crest_map_store::Location;
 use crest_router::Router;
+use crest_router::costs::methods;
 use crest_router::service::{ledger_server, operations_server};
 
 use super::telemetry::MetricsAddress;
@@ -41,12 +42,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::start(args.metrics)?;
     let map = map::follow(&args.cluster, args.map_copy).await?;
     let cluster = map.borrow().clone();
+    let bounds = grpc::bounds(methods(cluster.shards.len()))?;
     let router = Router::new(map::links(&map));
     let port = grpc::bind(args.listen).await?;
     let stop = grpc::stop_signal()?;
     println!("crest: router of cluster {} ({} shards), ready on {}", cluster.name, cluster.shards.len(), port.address);
     let mut routes = grpc::routes();
     routes.add_service(ledger_server(router.clone())).add_service(operations_server(router));
-    grpc::serve(port, routes.routes(), stop).await?;
+    grpc::serve(port, routes.routes(), bounds, stop).await?;
     Ok(ExitCode::SUCCESS)
 }

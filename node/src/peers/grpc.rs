@@ -22,7 +22,7 @@ const QUEUE: usize = 4_096;
 /// Messages that are handed to the connection at a time.
 const STREAM: usize = 64;
 /// Bytes of a message: the largest entry, and room for as much again.
-pub(super) const MESSAGE_BYTES_MAX: usize = 2 * crate::log::ENTRY_BYTES_MAX;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 2 * crate::log::ENTRY_BYTES_MAX;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long an answer may take: a piece of a snapshot comes from the disk.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
