@@ -8,12 +8,12 @@ use anyhow::Context as _;
 use futures_util::{Stream, StreamExt as _, stream};
 use metrics::{Counter, Gauge};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tonic::transport::server::TcpIncoming;
 
-use crate::connection::Io;
+use crate::connection::{Io, describe_closed};
 use crate::limits::{
     ACCEPT_LOG_INTERVAL, ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, CONNECTIONS_MAX, DESCRIPTORS_PER_CONNECTION,
     TCP_KEEPALIVE, Times,
@@ -39,35 +39,41 @@ pub fn connections_max(descriptors: u64) -> usize {
     (descriptors / DESCRIPTORS_PER_CONNECTION).clamp(1, CONNECTIONS_MAX)
 }
 
-/// The connections of a listener, at most `max` at a time. More are closed at once, so that their clients go elsewhere. Never
-/// ends.
+/// The connections of a listener, as a gRPC server takes them. Never ends.
 pub fn connections(
     listener: TcpListener,
     max: usize,
     times: Times,
 ) -> impl Stream<Item = Result<Io, io::Error>> + Send + 'static {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(TCP_KEEPALIVE));
-    let places = Arc::new(Semaphore::new(max));
-    let accept = Accept { incoming, places, max, times, pause: ACCEPT_PAUSE_MIN, report: Report::new(max) };
-    stream::unfold(accept, |mut accept| async move { accept.next().await.map(|io| (Ok(io), accept)) })
+    describe_closed();
+    let accept = Accept::new(listener, max, "grpc");
+    stream::unfold(accept, move |mut accept| async move {
+        let (stream, place) = accept.next().await?;
+        Some((Ok(Io::new(stream, times, place)), accept))
+    })
 }
 
-struct Accept {
+/// Takes the connections of a port, at most so many at a time. More are closed at once, so that their clients go elsewhere.
+pub struct Accept {
     incoming: TcpIncoming,
     places: Arc<Semaphore>,
     max: usize,
-    times: Times,
     pause: Duration,
     report: Report,
 }
 
 impl Accept {
-    async fn next(&mut self) -> Option<Io> {
+    /// Takes at most `max` at a time. The metrics name the port.
+    pub fn new(listener: TcpListener, max: usize, port: &'static str) -> Self {
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(TCP_KEEPALIVE));
+        let places = Arc::new(Semaphore::new(max));
+        Self { incoming, places, max, pause: ACCEPT_PAUSE_MIN, report: Report::new(max, port) }
+    }
+
+    /// The next connection, with its place among all: there is room for another one when that is dropped.
+    pub async fn next(&mut self) -> Option<(TcpStream, Place)> {
         loop {
-            let accepted = self.incoming.next().await?;
-            let open = self.max - self.places.available_permits();
-            self.report.open.set(open as f64);
-            let stream = match accepted {
+            let stream = match self.incoming.next().await? {
                 Ok(stream) => stream,
                 Err(error) if is_of_one_connection(&error) => continue,
                 Err(error) => {
@@ -79,11 +85,30 @@ impl Accept {
             };
             self.pause = ACCEPT_PAUSE_MIN;
             match self.places.clone().try_acquire_owned() {
-                Ok(permit) => return Some(Io::new(stream, self.times, permit)),
+                Ok(permit) => return Some((stream, Place::new(permit, self.report.open.clone()))),
                 // Dropped, and so closed.
                 Err(_) => self.report.refused(self.max),
             }
         }
+    }
+}
+
+/// A connection's place among all.
+pub struct Place {
+    open: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn new(permit: OwnedSemaphorePermit, open: Gauge) -> Self {
+        open.increment(1.0);
+        Self { open, _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.decrement(1.0);
     }
 }
 
@@ -103,18 +128,16 @@ struct Report {
 }
 
 impl Report {
-    fn new(max: usize) -> Self {
-        metrics::gauge!("crest_server_connections_max").set(max as f64);
-        let open = metrics::gauge!("crest_server_connections");
+    fn new(max: usize, port: &'static str) -> Self {
+        metrics::gauge!("crest_server_connections_max", "port" => port).set(max as f64);
+        let open = metrics::gauge!("crest_server_connections", "port" => port);
         open.set(0.0);
         let [refused, failed] = ["limit", "system"].map(|reason| {
-            let counter = metrics::counter!("crest_server_connections_refused_total", "reason" => reason);
+            let counter =
+                metrics::counter!("crest_server_connections_refused_total", "port" => port, "reason" => reason);
             counter.increment(0);
             counter
         });
-        for reason in ["handshake", "unread"] {
-            metrics::counter!("crest_server_connections_closed_total", "reason" => reason).increment(0);
-        }
         Self { open, refused, failed, since_told: 0, told: None }
     }
 

@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::transport::server::Connected;
 
+use crate::accept::Place;
 use crate::budget::{Budget, Share};
 use crate::limits::{STREAMS_MAX, Times};
 
@@ -113,16 +113,16 @@ pub struct Io {
     accepted: Instant,
     bytes_read: usize,
     check: Pin<Box<Sleep>>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Io {
     /// A connection that was accepted, with its place among all.
-    pub(crate) fn new(stream: TcpStream, times: Times, permit: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(stream: TcpStream, times: Times, place: Place) -> Self {
         let accepted = Instant::now();
         let check = Box::pin(sleep_until(accepted + times.handshake));
         let connection = Arc::new(Connection::new(times));
-        Self { stream, connection, accepted, bytes_read: 0, check, _permit: permit }
+        Self { stream, connection, accepted, bytes_read: 0, check, _place: place }
     }
 
     /// Fails when the connection is to be given up. Wakes the task when it has to ask again.
@@ -138,6 +138,13 @@ impl Io {
             self.check.as_mut().reset(Instant::now() + times.check);
         }
         Ok(())
+    }
+}
+
+/// Has the metrics say that none was given up so far.
+pub(crate) fn describe_closed() {
+    for reason in ["handshake", "unread"] {
+        metrics::counter!("crest_server_connections_closed_total", "reason" => reason).increment(0);
     }
 }
 

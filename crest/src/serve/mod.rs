@@ -6,6 +6,7 @@ pub mod node;
 pub mod router;
 mod grpc;
 mod map;
+mod metrics_page;
 pub mod telemetry;
 
 pub use embedded::{Embedded, EmbeddedConfig};
