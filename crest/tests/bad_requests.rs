@@ -5,7 +5,7 @@ mod processes;
 mod requests;
 
 use std::io::{Read as _, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crest_proto::border::number_to;
 use crest_proto::v1;
@@ -99,6 +99,33 @@ async fn a_wrong_filter_is_refused_with_its_field() {
     invalid(ledger.query_accounts(v1::QueryAccountsRequest { filter: None }).await, "filter: expected a filter");
     let request = v1::GetAccountTransfersRequest { filter: None };
     invalid(ledger.get_account_transfers(request).await, "filter: expected a filter");
+    still_serves(&server).await;
+}
+
+#[tokio::test]
+async fn an_instant_that_no_clock_reaches_soon_is_refused_for_good() {
+    let data = folder();
+    let server = Server::dev(2, data.path());
+    let mut ledger = server.ledger();
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as u64;
+    for from_followers in [false, true] {
+        for timestamp in [now() + 3_600_000_000_000, i64::MAX as u64] {
+            let read = Some(v1::ReadAt { timestamp, from_followers });
+            let text = format!(
+                "read.timestamp: expected an instant at most 60 s in the future, got {timestamp} ns, and it is {}",
+                &now().to_string()[..6]
+            );
+            let began = Instant::now();
+            let ids = vec![number_to(1), number_to(2)];
+            invalid(ledger.lookup_accounts(v1::LookupAccountsRequest { ids: ids.clone(), read }).await, &text);
+            invalid(ledger.lookup_transfers(v1::LookupTransfersRequest { ids, read }).await, &text);
+            assert!(began.elapsed() < Duration::from_secs(6), "it is not waited for");
+        }
+        // Within the bound it is waited for.
+        let read = Some(v1::ReadAt { timestamp: now() + 1_000_000_000, from_followers });
+        let answer = ledger.lookup_accounts(v1::LookupAccountsRequest { ids: vec![number_to(1)], read }).await;
+        assert!(answer.expect("it is read").into_inner().timestamp <= now(), "the instant is over");
+    }
     still_serves(&server).await;
 }
 

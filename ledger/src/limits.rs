@@ -13,6 +13,10 @@ pub const RECORD_BYTES: usize = 128;
 /// ahead of real time, and may run ahead in bursts.
 pub const SHARDS_MAX: u64 = 1_024;
 
+/// How far a time that comes from elsewhere may be ahead of a clock, ns. Machines whose clocks are kept by NTP are within
+/// milliseconds; the shards of one cluster must be within the 10 s of the decide window.
+pub const CLOCK_AHEAD_MAX_NS: u64 = 60_000_000_000;
+
 /// The largest timestamp: a signed 64-bit number of nanoseconds, as every language can hold it (the year 2262).
 pub const TIMESTAMP_MAX: u64 = i64::MAX as u64;
 

@@ -18,9 +18,8 @@ pub const GROUP_EVENTS_MAX: usize = 16_384;
 pub const GROUP_COMMANDS_MAX: usize = crest_ledger::wire::COMMANDS_MAX - 1;
 
 /// How far a time that comes from elsewhere may be ahead of this machine's clock, ns. More is refused before it is logged:
-/// the shard's clock follows every time that it sees and never goes back. Machines whose clocks are kept by NTP are within
-/// milliseconds; the shards of one cluster must be within the 10 s of the decide window.
-pub const CLOCK_AHEAD_MAX_NS: u64 = 60_000_000_000;
+/// the shard's clock follows every time that it sees and never goes back.
+pub const CLOCK_AHEAD_MAX_NS: u64 = crest_ledger::limits::CLOCK_AHEAD_MAX_NS;
 
 /// How long the executor answers reads before it turns to payments again.
 pub const READS_SLICE: Duration = Duration::from_millis(5);

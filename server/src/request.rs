@@ -89,8 +89,9 @@ struct Message {
     scan: Scan,
     bytes: usize,
     charge: Charge,
-    /// Of a stream: its bytes so far. They are passed on when all are there, so that the message can still be left out.
-    held: Vec<Bytes>,
+    /// Of a stream: its bytes so far, with their head. They are passed on when all are there, so that the message can still be left
+    /// out. Copied, since a client may send them one by one.
+    held: Vec<u8>,
     /// Why it is left out.
     left_out: Option<Status>,
 }
@@ -184,7 +185,7 @@ impl Incoming {
             Err(full) => return Err(no_room(&full)),
         };
         let scan = Scan::new(length, self.method.rows, id);
-        self.message = Some(Message { scan, bytes: 0, charge, held: vec![head_of(length)], left_out });
+        self.message = Some(Message { scan, bytes: 0, charge, held: head_of(length).into(), left_out });
         if length == 0 { self.end() } else { Ok(()) }
     }
 
@@ -226,7 +227,7 @@ impl Incoming {
                 (Err(full), Requests::Stream { .. }) => message.leave_out(no_room(&full)),
                 (Err(full), _) => return Err(no_room(&full)),
                 (Ok(()), _) if too_many => message.leave_out(Status::invalid_argument("too many rows")),
-                (Ok(()), Requests::Stream { .. }) => message.held.push(part),
+                (Ok(()), Requests::Stream { .. }) => message.held.extend_from_slice(&part),
                 (Ok(()), _) => self.passed.push_back(part),
             }
         }
@@ -246,12 +247,12 @@ impl Incoming {
         let left_out = left_out.map(|status| too_many.map_or(status, |rows| rows.refusal(scan.count)));
         let taken = match (left_out, self.method.requests) {
             (None, Requests::Stream { .. }) => {
-                self.passed.extend(held);
+                self.passed.push_back(held.into());
                 Taken::Message(Some(charge))
             }
             (None, Requests::One | Requests::Waiting) => Taken::Message(Some(charge)),
             (Some(status), Requests::Stream { .. }) => {
-                self.passed.push_back(head_of(0));
+                self.passed.push_back(Bytes::copy_from_slice(&head_of(0)));
                 Taken::LeftOut { id: scan.number, status: Box::new(status) }
             }
             (Some(status), Requests::One | Requests::Waiting) => return Err(status),
@@ -339,11 +340,11 @@ impl HttpBody for Incoming {
 }
 
 /// The head of a message of so many bytes.
-fn head_of(length: u64) -> Bytes {
+fn head_of(length: u64) -> [u8; HEAD_BYTES] {
     let length = u32::try_from(length).expect("it was read from four bytes");
     let mut head = [0; HEAD_BYTES];
     head[1..].copy_from_slice(&length.to_be_bytes());
-    Bytes::copy_from_slice(&head)
+    head
 }
 
 /// The answer to what there is no room for.
