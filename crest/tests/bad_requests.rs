@@ -7,7 +7,7 @@ mod requests;
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crest_proto::border::number_to;
+use crest_proto::border::{ids_to, number_to};
 use crest_proto::v1;
 use crest_proto::v1::CreateTransferStatus as Status;
 use processes::{Server, folder};
@@ -116,14 +116,14 @@ async fn an_instant_that_no_clock_reaches_soon_is_refused_for_good() {
                 &now().to_string()[..6]
             );
             let began = Instant::now();
-            let ids = vec![number_to(1), number_to(2)];
+            let ids = ids_to(&[1, 2]);
             invalid(ledger.lookup_accounts(v1::LookupAccountsRequest { ids: ids.clone(), read }).await, &text);
             invalid(ledger.lookup_transfers(v1::LookupTransfersRequest { ids, read }).await, &text);
             assert!(began.elapsed() < Duration::from_secs(6), "it is not waited for");
         }
         // Within the bound it is waited for.
         let read = Some(v1::ReadAt { timestamp: now() + 1_000_000_000, from_followers });
-        let answer = ledger.lookup_accounts(v1::LookupAccountsRequest { ids: vec![number_to(1)], read }).await;
+        let answer = ledger.lookup_accounts(v1::LookupAccountsRequest { ids: ids_to(&[1]), read }).await;
         assert!(answer.expect("it is read").into_inner().timestamp <= now(), "the instant is over");
     }
     still_serves(&server).await;
