@@ -35,6 +35,24 @@ fn a_wrong_flag_is_named() {
 }
 
 #[test]
+fn a_number_that_no_rehearsal_has_is_refused_with_its_bounds() {
+    for scale in ["1e300", "inf", "nan", "-1", "0", "1e-300", "10001"] {
+        let words = ["--scale", scale, "expected a number from 0.0001 to 10,000"];
+        let scale = format!("--scale={scale}");
+        refused(&["load", "run", "smoke", &scale], USAGE, &words[1..]);
+        refused(&["load", "scenario", "check", "smoke", &scale], USAGE, &words);
+    }
+    for speed in ["1e300", "inf", "nan", "-1", "0", "1e-300"] {
+        let speed_flag = format!("--speed={speed}");
+        refused(&["load", "run", "replay", &speed_flag], USAGE, &["--speed", "expected a number from 0.001 to"]);
+    }
+    for time in ["1e300s", "99999999999999999999h", "-1s", "nan", "inf", "1e400"] {
+        refused(&["load", "peak", &format!("--timeout={time}")], USAGE, &["--timeout"]);
+        refused(&["load", "replay", "x.csv", &format!("--retry-for={time}")], USAGE, &["--retry-for"]);
+    }
+}
+
+#[test]
 fn a_wrong_cluster_file_is_named_with_the_place_in_it() {
     let files = ClusterFiles::new(2);
     let valid = files.toml();

@@ -5,17 +5,15 @@ mod processes;
 mod requests;
 
 use std::io::{Read as _, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crest_proto::border::number_to;
+use crest_proto::border::{ids_to, number_to};
 use crest_proto::v1;
 use crest_proto::v1::CreateTransferStatus as Status;
-use processes::{Server, channel, folder};
-use prost::bytes::{Buf as _, BufMut as _};
+use processes::{Server, folder};
+use requests::raw::call;
 use requests::{Sender, account, still_serves, transfer};
-use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::{Code, Request};
+use tonic::Code;
 
 /// A request that has to be refused as INVALID_ARGUMENT with a text that begins so.
 #[track_caller]
@@ -105,6 +103,33 @@ async fn a_wrong_filter_is_refused_with_its_field() {
 }
 
 #[tokio::test]
+async fn an_instant_that_no_clock_reaches_soon_is_refused_for_good() {
+    let data = folder();
+    let server = Server::dev(2, data.path());
+    let mut ledger = server.ledger();
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as u64;
+    for from_followers in [false, true] {
+        for timestamp in [now() + 3_600_000_000_000, i64::MAX as u64] {
+            let read = Some(v1::ReadAt { timestamp, from_followers });
+            let text = format!(
+                "read.timestamp: expected an instant at most 60 s in the future, got {timestamp} ns, and it is {}",
+                &now().to_string()[..6]
+            );
+            let began = Instant::now();
+            let ids = ids_to(&[1, 2]);
+            invalid(ledger.lookup_accounts(v1::LookupAccountsRequest { ids: ids.clone(), read }).await, &text);
+            invalid(ledger.lookup_transfers(v1::LookupTransfersRequest { ids, read }).await, &text);
+            assert!(began.elapsed() < Duration::from_secs(6), "it is not waited for");
+        }
+        // Within the bound it is waited for.
+        let read = Some(v1::ReadAt { timestamp: now() + 1_000_000_000, from_followers });
+        let answer = ledger.lookup_accounts(v1::LookupAccountsRequest { ids: ids_to(&[1]), read }).await;
+        assert!(answer.expect("it is read").into_inner().timestamp <= now(), "the instant is over");
+    }
+    still_serves(&server).await;
+}
+
+#[tokio::test]
 async fn an_id_that_is_missing_or_impossible_is_refused_for_its_event_alone() {
     let data = folder();
     let server = Server::dev(2, data.path());
@@ -157,56 +182,6 @@ async fn a_wrong_request_on_a_stream_does_not_end_the_others() {
         (4, "CREATE_TRANSFER_STATUS_CREATED"),
     ];
     assert_eq!(answers.iter().map(|(id, text)| (*id, &**text)).collect::<Vec<_>>(), expected);
-}
-
-/// Bytes as they are, whatever they mean.
-#[derive(Clone, Copy, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Vec<u8>;
-    type Error = tonic::Status;
-
-    fn encode(&mut self, item: Vec<u8>, to: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
-        to.put_slice(&item);
-        Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::default()
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Vec<u8>;
-    type Error = tonic::Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, tonic::Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining()).to_vec()))
-    }
-}
-
-/// Calls a method with these bytes.
-async fn call(server: &Server, method: &'static str, bytes: Vec<u8>) -> Result<Vec<u8>, tonic::Status> {
-    let mut client = tonic::client::Grpc::new(channel(server.address));
-    client.ready().await.expect("the server is there");
-    let method = PathAndQuery::from_static(method);
-    client.unary(Request::new(bytes), method, Raw).await.map(tonic::Response::into_inner)
 }
 
 #[tokio::test]

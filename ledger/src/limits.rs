@@ -13,6 +13,11 @@ pub const RECORD_BYTES: usize = 128;
 /// ahead of real time, and may run ahead in bursts.
 pub const SHARDS_MAX: u64 = 1_024;
 
+/// How far a time that comes from elsewhere may be ahead of a shard's time and of its process's clock, ns. As much as the decide window, in
+/// which two-phase commit takes the shards' times to agree (docs/PROTOCOL.md); the clocks of nodes that lead are within a second of each
+/// other.
+pub const CLOCK_AHEAD_MAX_NS: u64 = DECIDE_WINDOW_NS;
+
 /// The largest timestamp: a signed 64-bit number of nanoseconds, as every language can hold it (the year 2262).
 pub const TIMESTAMP_MAX: u64 = i64::MAX as u64;
 

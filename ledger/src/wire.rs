@@ -127,6 +127,11 @@ impl Response {
         out
     }
 
+    /// Whether these are the bytes of an answer to a query.
+    pub fn is_query(bytes: &[u8]) -> bool {
+        bytes.starts_with(&[VERSION, 2])
+    }
+
     /// The inverse of [`Response::pack`].
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod checkpointer;
 mod audit;
 mod backup;
 pub mod restore;
+pub mod costs;
 pub mod service;
 pub mod recovery;
 mod expiry;

@@ -28,7 +28,7 @@ pub const GROUP_COMMANDS_MAX: usize = crest_ledger::wire::COMMANDS_MAX - 1;
 /// How far a time that comes from elsewhere may be ahead of this process's clock and its shard's time, ns. More is refused before it is
 /// logged: the shard's time follows every time that it sees and never goes back. As much as the decide window, in which two-phase commit
 /// takes the shards' times to agree (docs/PROTOCOL.md); the clocks of nodes that lead are within a second of each other.
-pub const CLOCK_AHEAD_MAX_NS: u64 = crest_ledger::limits::DECIDE_WINDOW_NS;
+pub const CLOCK_AHEAD_MAX_NS: u64 = crest_ledger::limits::CLOCK_AHEAD_MAX_NS;
 
 /// By how much two clocks may each be wrong and still agree, ns: nodes whose clocks differ by more than a second contradict each other.
 /// Clocks that NTP keeps are within milliseconds.
@@ -276,6 +276,37 @@ pub const ROCKSDB_LOG_FILES: usize = 4;
 /// Messages of one stream that wait for their answers.
 pub const STREAM_IN_FLIGHT_MAX: usize = 1_024;
 
+/// Memory for requests of routers and other shards, and for the answers to reads, until these were taken. When it is used up, the
+/// next messages wait, and their senders with them.
+pub const REQUEST_BYTES_MAX: usize = 512 << 20;
+
+/// The same for messages and questions of other nodes and of operators.
+pub const PEER_BYTES_MAX: usize = 512 << 20;
+
+/// The part of each that one connection may take: a quarter.
+pub const CONNECTION_PART: usize = 4;
+
+/// Memory that a byte of a request takes at the most: as it came, unpacked (commands, at most three times their bytes), and in
+/// the log's entry.
+pub const REQUEST_BYTES_PER_BYTE: usize = 4;
+
+/// Memory that a byte of a message of raft takes at the most: lists of members are packed numbers.
+pub const PEER_BYTES_PER_BYTE: usize = 8;
+
+/// Memory that a question of another node takes with its answer: a piece of a snapshot, read and encoded.
+pub const PEER_ANSWER_BYTES: usize = 2 * SNAPSHOT_PIECE_BYTES + CALL_BYTES;
+
+/// Memory that a call takes whatever is in it.
+pub const CALL_BYTES: usize = 1 << 10;
+
+/// Entries in one message of raft: [`RAFT_MESSAGE_BYTES`] of empty ones, which take four bytes at the least. Decoded, each takes some
+/// 48 bytes, 12 MiB.
+pub const RAFT_MESSAGE_ENTRIES_MAX: usize = RAFT_MESSAGE_BYTES as usize / 4;
+
+const _: () = assert!(
+    crest_link::grpc::MESSAGE_BYTES_MAX * REQUEST_BYTES_PER_BYTE <= REQUEST_BYTES_MAX / CONNECTION_PART / 2,
+    "the largest request fits what one connection may take"
+);
 const _: () = assert!(PARKED_READ_TIMEOUT.as_nanos() > IN_DOUBT_END.as_nanos(), "a read outlasts what is in doubt");
 const _: () = assert!(RECOVERY_EVENTS_MAX <= GROUP_EVENTS_MAX, "a round delays payments no more than a full entry");
 const _: () = assert!(

@@ -2,11 +2,13 @@
 
 use std::pin::Pin;
 
-use crest_ledger::wire::Request as ShardCall;
+use crest_ledger::wire::{Request as ShardCall, Response as ShardAnswer};
 use crest_link::grpc::{CANNOT_TAKE_PART, MESSAGE_BYTES_MAX};
 use crest_link::{LinkError, ShardLink};
 use crest_proto::internal::shard_server::{Shard, ShardServer};
 use crest_proto::internal::{ShardRequest, ShardResponse};
+use crest_server::budget::Charge;
+use crest_server::request::{Intake, Taken};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -91,6 +93,7 @@ impl Shard for ShardService {
         &self,
         request: Request<Streaming<ShardRequest>>,
     ) -> Result<Response<Self::ExchangeStream>, Status> {
+        let intake = Intake::of(&request);
         let mut incoming = request.into_inner();
         let (answers, outgoing) = mpsc::channel(limits::STREAM_IN_FLIGHT_MAX);
         let service = Self { replicas: self.replicas.clone(), epoch: self.epoch, stop: self.stop.clone() };
@@ -103,15 +106,35 @@ impl Shard for ShardService {
                     _ = stop.wait_for(|stop| *stop) => None,
                 };
                 let Some(Ok(message)) = message else { break };
+                let Taken::Message(charge) = intake.take() else { break };
                 let Ok(place) = places.clone().acquire_owned().await else { break };
                 let answer = service.begin(message);
                 let answers = answers.clone();
                 tokio::spawn(async move {
-                    let _ = answers.send(Ok(answer.await)).await;
+                    let _ = answers.send(pay_for(answer.await, charge)).await;
                     drop(place);
                 });
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+        // What a message was charged is free when its answer goes out.
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing).map(|(answer, _charge)| Ok(answer)))))
+    }
+}
+
+/// An answer with what it is charged: as much as its message, and the rows of a read beside that. Where there is no room for those,
+/// the read is refused: it may be tried again.
+fn pay_for(answer: ShardResponse, charge: Option<Charge>) -> (ShardResponse, Option<Charge>) {
+    let Some(mut charge) = charge else { return (answer, None) };
+    // Answers to commands are smaller than the commands.
+    if !ShardAnswer::is_query(&answer.body) {
+        return (answer, Some(charge));
+    }
+    match charge.grow_to(charge.bytes() + answer.body.len()) {
+        Ok(()) => (answer, Some(charge)),
+        Err(full) => {
+            let (error_code, error) = (tonic::Code::ResourceExhausted as i32, full.0);
+            let correlation = answer.correlation;
+            (ShardResponse { correlation, error_code, error, ..ShardResponse::default() }, Some(charge))
+        }
     }
 }

@@ -132,11 +132,11 @@ mod tests {
     #[test]
     fn a_few_large_requests_of_rehearsals_leave_a_quarter_of_the_events() {
         let admission = Admission::new();
-        let full = "this router works on 786240 events of rehearsals already, and keeps its other places for live ones";
+        let full = "this router works on 393120 events of rehearsals already, and keeps its other places for live ones";
         let batches = REHEARSAL_EVENTS_MAX / FULL_BATCH;
         let _rehearsals = fits(&admission, batches, FULL_BATCH, Traffic::Rehearsal, full);
         let left = (EVENTS_MAX - REHEARSAL_EVENTS_MAX) / FULL_BATCH;
-        fits(&admission, left, FULL_BATCH, Traffic::Live, "this router works on 1048320 events already");
+        fits(&admission, left, FULL_BATCH, Traffic::Live, "this router works on 524160 events already");
     }
 
     #[test]

@@ -26,7 +26,9 @@ pub mod shard_times;
 mod in_doubt_messages;
 mod status_message;
 mod calls;
+pub mod costs;
 pub mod service;
+mod stream;
 
 pub use error::RouterError;
 pub use router::Router;

@@ -5,15 +5,56 @@ use std::time::Duration;
 /// Requests that are worked on at a time; more are refused with RESOURCE_EXHAUSTED, and nothing of them is applied.
 pub const REQUESTS_MAX: usize = 16_384;
 
-/// Events of all those requests: 128 full batches, 128 MiB of records.
-pub const EVENTS_MAX: usize = 128 * crest_ledger::limits::BATCH_EVENTS_MAX;
+/// Events of all those requests: 64 full batches, 384 MiB at [`EVENT_BYTES`] each.
+pub const EVENTS_MAX: usize = 64 * crest_ledger::limits::BATCH_EVENTS_MAX;
 
 /// Of both, what rehearsals may take together: three quarters. A rehearsal that wants more is refused, and a quarter of the
-/// places (4,096 requests, 32 full batches) is there for live requests whatever a rehearsal does.
+/// places (4,096 requests, 16 full batches) is there for live requests whatever a rehearsal does.
 pub const REHEARSAL_REQUESTS_MAX: usize = REQUESTS_MAX / 4 * 3;
 
 /// See [`REHEARSAL_REQUESTS_MAX`].
 pub const REHEARSAL_EVENTS_MAX: usize = EVENTS_MAX / 4 * 3;
+
+/// Memory that an event takes in a router at the most: decoded (some 220 bytes), planned (some 180), as steps for both its shards
+/// (some 360, and 320 packed, of which the first are gone when the answers come), with what stands around them. A request is
+/// charged for it before it is decoded.
+pub const EVENT_BYTES: usize = 768;
+
+/// Memory that a row of a read takes at the most: its id, the row as its shard packed it, unpacked, as a message, and encoded.
+pub const ROW_BYTES: usize = 768;
+
+/// What a row of a query takes beside that for every further shard: each sends a page of its own.
+pub const SHARD_ROW_BYTES: usize = 160;
+
+/// Memory that a call takes whatever is in it.
+pub const CALL_BYTES: usize = 1 << 10;
+
+/// Memory for payments and new accounts: requests as they come in, are worked on, and until their answers were taken. What
+/// does not fit is refused with RESOURCE_EXHAUSTED before it is decoded. More than all admitted requests take, so that
+/// rehearsals, which are admitted to fewer places, do not use it up.
+pub const PAYMENT_BYTES_MAX: usize = 448 << 20;
+
+/// The same for reads: the pages that clients ask for, and do not read, keep no payment out.
+pub const READ_BYTES_MAX: usize = 192 << 20;
+
+/// The same for operators' calls, health and reflection: they work when the two others are used up. All three together are
+/// 704 MiB, of the 1 GiB that `deploy/` gives a router.
+pub const OPERATIONS_BYTES_MAX: usize = 64 << 20;
+
+/// The part of each that one connection may take: half.
+pub const CONNECTION_PART: usize = 2;
+
+/// Memory that an audit takes in a router: its findings, and the pages that two shards are compared by.
+pub const AUDIT_BYTES: usize = 2 << 20;
+
+/// Memory that a backup takes in a router: pages of a MiB, from so many shards at a time and for the client.
+pub const BACKUP_BYTES: usize = (BACKUP_SHARDS + BACKUP_PAGES_MAX + 1) << 20;
+
+/// Memory that a row of `ListInDoubt` takes: an attempt with 16 shards twice and 8 events.
+pub const IN_DOUBT_ROW_BYTES: usize = 8 << 10;
+
+/// Rows of one page of `ListInDoubt` and `ListResolutions`.
+pub const OPERATIONS_ROWS_MAX: usize = 1_000;
 
 /// Requests of one stream that are worked on side by side.
 pub const STREAM_REQUESTS_MAX: usize = 64;
@@ -108,6 +149,15 @@ pub const FINISHES_MAX: usize = 262_144;
 const _: () = assert!(
     READY_PATIENCE.as_nanos() > READY_INTERVAL.as_nanos() + 2 * STATUS_TIMEOUT.as_nanos(),
     "one answer may be lost"
+);
+const _: () = assert!(
+    EVENTS_MAX * EVENT_BYTES + REQUESTS_MAX * CALL_BYTES < PAYMENT_BYTES_MAX,
+    "what is admitted has room, and what comes in beside it"
+);
+const _: () = assert!(
+    OPERATIONS_ROWS_MAX * IN_DOUBT_ROW_BYTES < OPERATIONS_BYTES_MAX / CONNECTION_PART / 2
+        && crest_ledger::limits::BATCH_EVENTS_MAX * ROW_BYTES < READ_BYTES_MAX / CONNECTION_PART / 2,
+    "the largest page fits what one connection may take"
 );
 const _: () = assert!(
     REQUEST_TIMEOUT.as_nanos() <= crest_ledger::limits::DECIDE_WINDOW_NS as u128,

@@ -1,7 +1,9 @@
 //! Reading over all shards, at one instant.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use crest_ledger::limits::CLOCK_AHEAD_MAX_NS;
 use crest_ledger::txn::ShardId;
 use crest_ledger::wire::{Query, QueryAnswer, Request, Response, ShardHealth, ShardStatus};
 use crest_ledger::{Account, AccountBalance, AccountFilter, QueryFilter, Timestamp, Transfer};
@@ -208,7 +210,12 @@ impl Router {
         read: ReadAt,
         query: impl Fn(ShardId, Timestamp) -> Query,
     ) -> Result<(Timestamp, Vec<QueryAnswer>), RouterError> {
-        let mut at = if read.timestamp == 0 { self.one_instant(shards).await? } else { read.timestamp };
+        let mut at = if read.timestamp == 0 {
+            self.one_instant(shards).await?
+        } else {
+            self.check_ahead(read.timestamp).await?;
+            read.timestamp
+        };
         for _ in 0..limits::INSTANT_TRIES {
             let queries = shards.iter().map(|shard| (*shard, query(*shard, at)));
             let answers = if read.from_followers { self.ask_any(queries).await? } else { self.ask(queries).await? };
@@ -241,6 +248,31 @@ impl Router {
             }
         }
         Ok(at)
+    }
+
+    /// An instant that no clock reaches soon is refused for good: whoever waits for it waits for ever. This machine's clock may be
+    /// behind, so the shards' clocks are asked before.
+    async fn check_ahead(&self, at: Timestamp) -> Result<(), RouterError> {
+        let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let here = Timestamp::try_from(here).unwrap_or(Timestamp::MAX).max(self.driver.seen.latest());
+        if at <= here.saturating_add(CLOCK_AHEAD_MAX_NS) {
+            return Ok(());
+        }
+        let mut now = 0;
+        for answer in self.ask(self.links.map().shards().iter().map(|shard| (*shard, Query::Clock))).await? {
+            if let QueryAnswer::Clock(clock) = answer {
+                now = now.max(clock);
+            }
+        }
+        self.driver.seen.note(now);
+        now = now.max(here);
+        if at <= now.saturating_add(CLOCK_AHEAD_MAX_NS) {
+            return Ok(());
+        }
+        Err(RouterError::Invalid(format!(
+            "read.timestamp: expected an instant at most {} s in the future, got {at} ns, and it is {now} ns now",
+            CLOCK_AHEAD_MAX_NS / 1_000_000_000
+        )))
     }
 
     pub(crate) async fn ask(

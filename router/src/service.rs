@@ -1,7 +1,6 @@
 //! The public gRPC services, over a [`Router`].
 
 use std::pin::Pin;
-use std::sync::Arc;
 
 use crest_ledger::txn::EventResult;
 use crest_ledger::{AccountStatus, Traffic, TransferStatus};
@@ -10,8 +9,9 @@ use crest_proto::v1;
 use crest_proto::v1::ledger_server::{Ledger, LedgerServer};
 use crest_proto::v1::operations_server::{Operations, OperationsServer};
 use crest_proto::v1::watch_audit_response::Update;
+use crest_server::request::Intake;
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -56,7 +56,7 @@ pub fn operations_server(router: Router) -> OperationsServer<OperationsService> 
 #[derive(Clone)]
 pub struct LedgerService {
     router: Router,
-    calls: Calls,
+    pub(crate) calls: Calls,
 }
 
 /// Operators' requests.
@@ -65,7 +65,7 @@ pub struct OperationsService {
     calls: Calls,
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+pub(crate) type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl Ledger for LedgerService {
@@ -98,21 +98,11 @@ impl Ledger for LedgerService {
         &self,
         request: Request<Streaming<v1::StreamTransfersRequest>>,
     ) -> Answer<Self::StreamTransfersStream> {
-        let mut requests = request.into_inner();
+        let intake = Intake::of(&request);
         let (answers, stream) = mpsc::channel(limits::STREAM_REQUESTS_MAX);
-        let service = self.clone();
-        tokio::spawn(async move {
-            let places = Arc::new(Semaphore::new(limits::STREAM_REQUESTS_MAX));
-            while let Some(Ok(message)) = requests.next().await {
-                let Ok(place) = places.clone().acquire_owned().await else { break };
-                let (service, answers) = (service.clone(), answers.clone());
-                tokio::spawn(async move {
-                    let _ = answers.send(Ok(service.stream_one(message).await)).await;
-                    drop(place);
-                });
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+        tokio::spawn(self.clone().serve_stream(request.into_inner(), intake, answers));
+        // What the request was charged is free when its answer goes out.
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream).map(|(answer, _charge)| answer))))
     }
 
     async fn lookup_accounts(&self, request: Request<v1::LookupAccountsRequest>) -> Answer<v1::LookupAccountsResponse> {
@@ -209,7 +199,7 @@ fn lookup_of(read: Option<v1::ReadAt>, ids: Vec<v1::Uint128>) -> Result<(Vec<u12
 }
 
 impl LedgerService {
-    async fn create(
+    pub(crate) async fn create(
         &self,
         request: v1::CreateTransfersRequest,
     ) -> Result<(v1::CreateTransfersResponse, Traffic), Status> {
@@ -220,19 +210,6 @@ impl LedgerService {
             border::transfer_result_to(status, r.timestamp)
         };
         Ok((v1::CreateTransfersResponse { results: results.iter().map(to).collect() }, traffic))
-    }
-
-    async fn stream_one(&self, message: v1::StreamTransfersRequest) -> v1::StreamTransfersResponse {
-        let request = message.request.unwrap_or_default();
-        let call = self.calls.begin("stream_transfers", traffic_of(&request));
-        let outcome = match call.end(self.create(request)).await {
-            Ok(response) => v1::stream_transfers_response::Outcome::Response(response.into_inner()),
-            Err(status) => v1::stream_transfers_response::Outcome::Error(v1::RequestError {
-                code: status.code() as i32,
-                message: status.message().to_owned(),
-            }),
-        };
-        v1::StreamTransfersResponse { request_id: message.request_id, outcome: Some(outcome) }
     }
 }
 
@@ -385,7 +362,7 @@ fn not_audited(e: RouterError) -> Status {
 }
 
 /// Whose a request is, as far as it says so itself: posts and voids need not name a ledger.
-fn traffic_of(request: &v1::CreateTransfersRequest) -> Traffic {
+pub(crate) fn traffic_of(request: &v1::CreateTransfersRequest) -> Traffic {
     Traffic::of_all(request.transfers.iter().map(|t| t.ledger))
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use crest_node::ClockSource;
+use crest_router::costs::methods;
 use crest_router::service::{ledger_server, operations_server};
 
 use super::embedded::{Embedded, EmbeddedConfig};
@@ -45,6 +46,7 @@ pub struct Args {
 /// When a data folder or a port can't be opened, or a shard fails.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::start(args.metrics)?;
+    let bounds = grpc::bounds(methods(args.shards as usize))?;
     let temporary = match args.data_dir {
         Some(_) => None,
         None => Some(tempfile::tempdir().context("cannot make a temporary folder; give a --data-dir")?),
@@ -67,7 +69,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut routes = grpc::routes();
     routes.add_service(ledger_server(cluster.router())).add_service(operations_server(cluster.router()));
     tokio::select! {
-        served = grpc::serve(port, routes.routes(), Some(cluster.router().readiness()), stop) => served?,
+        served = grpc::serve(port, routes.routes(), Some(cluster.router().readiness()), bounds, stop) => served?,
         failed = first_failure(&cluster) => anyhow::bail!(failed),
     }
     cluster.stop()?;

@@ -5,13 +5,30 @@ use std::time::Duration;
 
 use anyhow::Context;
 use crest_router::readiness::Reach;
+use crest_server::guard::Guard;
+use crest_server::method::Methods;
+use crest_server::{accept, limits};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use super::health;
+
+/// How much memory each method of a server may cost, and how many connections it takes.
+pub(super) struct Bounds {
+    methods: Methods,
+    connections_max: usize,
+}
+
+/// The bounds of a server with these methods, in this process.
+///
+/// # Errors
+/// When the limit of open files can't be raised.
+pub(super) fn bounds(methods: Methods) -> anyhow::Result<Bounds> {
+    let connections_max = accept::connections_max(accept::raise_descriptors()?);
+    Ok(Bounds { methods, connections_max })
+}
 
 /// How long open calls may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -37,6 +54,7 @@ pub(super) async fn serve(
     port: Port,
     routes: Routes,
     reach: Option<watch::Receiver<Reach>>,
+    bounds: Bounds,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let health_service = health::service(reach).await;
@@ -50,15 +68,19 @@ pub(super) async fn serve(
         .add_service(reflection().build_v1()?)
         // The first version of reflection is what most clients of today still speak.
         .add_service(reflection().build_v1alpha()?);
-    let incoming = TcpIncoming::from(port.listener).with_nodelay(Some(true));
+    let services = Guard::new(routes.prepare(), bounds.methods);
+    let incoming = accept::connections(port.listener, bounds.connections_max, limits::Times::default());
     let mut stopped = stop.clone();
     let signal = async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     let server = Server::builder()
-        .max_concurrent_streams(1_024)
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .serve_with_incoming_shutdown(routes.prepare(), incoming, signal);
+        .max_concurrent_streams(limits::CALLS_MAX)
+        .initial_connection_window_size(limits::WINDOW_BYTES)
+        .initial_stream_window_size(limits::WINDOW_BYTES)
+        .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
+        .serve_with_incoming_shutdown(services, incoming, signal);
     let mut stopped = stop;
     let late = async move {
         let _ = stopped.wait_for(|stop| *stop).await;

@@ -7,6 +7,7 @@ pub mod router;
 mod grpc;
 pub(crate) mod health;
 mod map;
+mod metrics_page;
 pub mod telemetry;
 
 pub use embedded::{Embedded, EmbeddedConfig};

@@ -71,6 +71,7 @@ pub struct Args {
 /// When the map, the data folder or a port is not as it should be, or every replica fails.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::start(args.metrics)?;
+    let bounds = grpc::bounds(crest_node::costs::methods())?;
     // A node starts without etcd too: its replicas are where they were.
     let copy = matches!(args.cluster, Location::Etcd { .. }).then(|| args.data_dir.join("map.toml"));
     if copy.is_some() {
@@ -105,7 +106,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let _ = stopped_in.send(true);
         ended
     });
-    let serving = grpc::serve(port, routes.routes(), None, stopped);
+    let serving = grpc::serve(port, routes.routes(), None, bounds, stopped);
     let all_failed = async {
         while let Some((shard, why)) = failed.recv().await {
             if replicas.all().is_empty() {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crest_map_store::Location;
 use crest_router::Router;
+use crest_router::costs::methods;
 use crest_router::service::{ledger_server, operations_server};
 
 use super::telemetry::MetricsAddress;
@@ -41,6 +42,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::start(args.metrics)?;
     let map = map::follow(&args.cluster, args.map_copy).await?;
     let cluster = map.borrow().clone();
+    let bounds = grpc::bounds(methods(cluster.shards.len()))?;
     let router = Router::new(map::links(&map));
     let port = grpc::bind(args.listen).await?;
     let stop = grpc::stop_signal()?;
@@ -48,6 +50,6 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut routes = grpc::routes();
     let reach = router.readiness();
     routes.add_service(ledger_server(router.clone())).add_service(operations_server(router));
-    grpc::serve(port, routes.routes(), Some(reach), stop).await?;
+    grpc::serve(port, routes.routes(), Some(reach), bounds, stop).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,8 @@ use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tracing_subscriber::EnvFilter;
 
+use super::metrics_page;
+
 /// Seconds: from 20 µs, below any fsync, to 10 s, above every deadline.
 const SECONDS: &[f64] = &[
     0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
@@ -27,12 +29,13 @@ pub(super) fn logs() {
 
 /// Serves metrics for Prometheus at `http://ADDRESS/metrics`.
 pub(super) fn metrics(address: SocketAddr) -> anyhow::Result<()> {
-    PrometheusBuilder::new()
-        .with_http_listener(address)
+    let page = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_events".to_owned()), COUNTS)?
         .set_buckets_for_metric(Matcher::Suffix("_records".to_owned()), COUNTS)?
-        .install()
+        .install_recorder()
+        .context("cannot collect metrics")?;
+    metrics_page::serve(address, page)
         .with_context(|| format!("cannot serve metrics on {address}; give another --metrics, or --metrics off"))
 }
 

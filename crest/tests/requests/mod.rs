@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub(crate) mod raw;
+
 use std::time::{Duration, Instant};
 
 use crest_proto::border::{ids_to, number_from, number_to};

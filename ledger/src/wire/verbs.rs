@@ -312,3 +312,34 @@ impl Packed for Tombstone {
         Some(Self { recorded_at: r.u64()?, burned_id: r.u128()? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::txn::{Step, TxnId};
+
+    /// How many bytes of memory a byte of a list takes.
+    fn growth<T: Packed>() -> (&'static str, usize) {
+        (std::any::type_name::<T>(), size_of::<T>().div_ceil(T::BYTES_MIN))
+    }
+
+    /// What a node is charged for a request is four times its bytes: as they came, and what is tested here.
+    #[test]
+    fn commands_take_at_most_three_times_their_bytes_in_memory() {
+        let lists = [
+            growth::<Step>(),
+            growth::<PrepareRequest>(),
+            growth::<DecideRequest>(),
+            growth::<Refusal>(),
+            growth::<(TxnId, Outcome)>(),
+            growth::<TxnId>(),
+            growth::<u128>(),
+            growth::<u32>(),
+        ];
+        for (name, growth) in lists {
+            assert!(growth <= 3, "{name} takes {growth} times its bytes");
+        }
+        // Only the commands themselves take more, and there are at most so many.
+        assert!(size_of::<Command>() * crate::wire::COMMANDS_MAX <= 1 << 20);
+    }
+}

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use crate::args::DEFAULT_ROUTER;
+use crate::scenario::command::parse_scale;
+use crate::scenario::{SPEEDS, within};
 use clap::Args;
 use crest_ledger::limits::SHARDS_MAX;
 use crest_ledger::rehearsal::REHEARSAL_LEDGER_MIN;
@@ -69,7 +71,7 @@ pub struct RunArgs {
 
     /// Send the file's payments by their own dates, so many seconds of the file in one of the run, instead of at the
     /// scenario's rates.
-    #[arg(long, value_name = "FACTOR", value_parser = parse_scale)]
+    #[arg(long, value_name = "FACTOR", value_parser = parse_speed)]
     pub speed: Option<f64>,
 
     /// The folder for the report (report.html) and its figures (record.json). Without it, one named after the scenario and
@@ -85,9 +87,8 @@ pub struct RunArgs {
 /// The ledger number of a rehearsal that names none.
 const LEDGER_DEFAULT: u32 = REHEARSAL_LEDGER_MIN + 2;
 
-fn parse_scale(text: &str) -> Result<f64, String> {
-    let scale = text.parse::<f64>().ok().filter(|scale| scale.is_finite() && *scale > 0.0 && *scale <= 1e9);
-    scale.ok_or_else(|| "expected a number above 0, such as 0.5".to_owned())
+fn parse_speed(text: &str) -> Result<f64, String> {
+    within(text.parse().map_err(|_| "expected a number, such as 86400 for a day in a second".to_owned())?, &SPEEDS)
 }
 
 impl RunArgs {

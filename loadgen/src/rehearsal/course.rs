@@ -34,7 +34,7 @@ impl Lanes {
             Arrivals::Poisson => 6.0 * mean.sqrt(),
             Arrivals::Fixed => 0.0,
         };
-        (mean + spread).ceil() as u64 + 2
+        ((mean + spread).ceil() as u64).saturating_add(2)
     }
 
     /// The number in the run of a lane's request.

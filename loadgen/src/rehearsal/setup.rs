@@ -22,7 +22,7 @@ use super::plan::Plan;
 use super::population::Population;
 use crate::curve::Curve;
 use crate::record::ClusterRecord;
-use crate::scenario::{Arrivals, Opened, Scenario, Source};
+use crate::scenario::{Arrivals, Opened, SCALES, Scenario, Source, within};
 
 /// Bytes that the books may take: one for each transfer that may be sent.
 const BOOKS_BYTES_MAX: u64 = 8 << 30;
@@ -142,9 +142,7 @@ impl Wish {
                 connections * CONNECTION_REQUESTS_MAX
             );
         }
-        if !(self.scale.is_finite() && self.scale > 0.0) {
-            bail!("--scale {}: expected a number above 0", self.scale);
-        }
+        within(self.scale, &SCALES).map_err(|why| anyhow::anyhow!("--scale: {why}"))?;
         Ok(())
     }
 }

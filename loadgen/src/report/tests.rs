@@ -249,3 +249,43 @@ fn every_verdict_has_a_sound_page() {
     let (a, b) = (&all[0].1, &all[1].1);
     check("compare", &Comparison::new(("sample.json", a), ("slow.json", b)).html(a, b));
 }
+
+/// The places of all numbers in a value, of lists only in the first item.
+fn numbers(value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Number(_) => found.push(at.to_owned()),
+        serde_json::Value::Array(items) => {
+            items.iter().take(1).for_each(|item| numbers(item, &format!("{at}/0"), found));
+        }
+        serde_json::Value::Object(fields) => {
+            fields.iter().for_each(|(name, field)| numbers(field, &format!("{at}/{name}"), found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn whatever_number_stands_in_a_record_it_is_refused_or_shown() {
+    let good = serde_json::to_value(sample::record(1, 1.0)).unwrap();
+    let mut places = Vec::new();
+    numbers(&good, "", &mut places);
+    assert!(places.len() > 100, "{places:?}");
+    let other = sample::record(1, 1.0);
+    let mut panicked = Vec::new();
+    for place in places {
+        for number in ["1e300", "-1e300", "18446744073709551615", "9007199254740993", "4294967295", "0", "-1", "1e-300"]
+        {
+            let mut value = good.clone();
+            *value.pointer_mut(&place).unwrap() = serde_json::from_str(number).unwrap();
+            let Ok(record) = serde_json::from_value::<RunRecord>(value) else { continue };
+            let shown = std::panic::catch_unwind(|| {
+                let comparison = Comparison::new(("a", &record), ("b", &other));
+                (html(&record).len(), comparison.text().len(), comparison.html(&record, &other).len())
+            });
+            if shown.is_err() {
+                panicked.push(format!("{place} = {number}"));
+            }
+        }
+    }
+    assert_eq!(panicked, Vec::<String>::new());
+}

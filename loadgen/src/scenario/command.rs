@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::values::wrapped;
+use super::values::{SCALES, within, wrapped};
 use super::{OpenError, Outlook, SHIPPED, Scenario, shipped, spell_number};
 use crate::exit;
 
@@ -50,8 +50,7 @@ pub enum ScenarioCommand {
 /// # Errors
 /// A text that says what was expected.
 pub(crate) fn parse_scale(text: &str) -> Result<f64, String> {
-    let scale = text.parse::<f64>().ok().filter(|scale| (0.000_1..=10_000.0).contains(scale));
-    scale.ok_or_else(|| "expected a number from 0.0001 to 10,000".to_owned())
+    within(text.parse().map_err(|_| "expected a number from 0.0001 to 10,000".to_owned())?, &SCALES)
 }
 
 /// A line of the list.
@@ -157,7 +156,9 @@ mod tests {
 
     #[test]
     fn a_scale_is_a_number_within_its_bounds() {
-        for (text, scale) in [("0.1", Some(0.1)), ("10000", Some(1e4)), ("0", None), ("-1", None), ("nan", None)] {
+        for (text, scale) in
+            [("0.1", Some(0.1)), ("10000", Some(1e4)), ("0", None), ("-1", None), ("nan", None), ("1e300", None)]
+        {
             assert_eq!(parse_scale(text).ok(), scale, "{text}");
         }
     }

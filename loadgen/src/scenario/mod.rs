@@ -21,6 +21,7 @@ pub use error::{Problem, ScenarioError};
 pub use outlook::{KindOutlook, Outlook, PhaseOutlook};
 pub use parse::SCENARIO_BYTES_MAX;
 pub use shipped::{OpenError, Opened, SHIPPED, Shipped, shipped};
+pub(crate) use values::{SCALES, SPEEDS, within};
 pub use values::{Share, spell_duration, spell_number};
 
 /// A scenario, checked.

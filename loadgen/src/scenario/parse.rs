@@ -13,6 +13,7 @@ use super::error::{Problem, ScenarioError};
 use super::events::read_events;
 use super::phases::read_phases;
 use super::reading::{FieldFacts, Page, Table};
+use super::values::SPEEDS;
 use super::{
     Arrivals, Capture, FileSource, GeneratorLimits, Mix, PassMarks, Population, Refund, Requests, Scenario, Source,
 };
@@ -152,7 +153,7 @@ fn read_source(sections: &Sections<'_>) -> Source {
         file.clear();
     }
     let scale = table.whole32("scale", 0..=crate::replay::SCALE_MAX, Some(2));
-    let speed = table.number_if_there("speed", 0.001..=1_000_000_000.0);
+    let speed = table.number_if_there("speed", SPEEDS);
     match table.is_there() {
         true => Source::File(FileSource { file: PathBuf::from(file), scale, speed }),
         false => Source::Mix(mix),

@@ -6,6 +6,19 @@ use std::time::Duration;
 /// A share, 0.0 to 1.0.
 pub type Share = f64;
 
+/// By how much rates may be multiplied.
+pub(crate) const SCALES: RangeInclusive<f64> = 0.000_1..=10_000.0;
+/// How many seconds of a file may be sent in one.
+pub(crate) const SPEEDS: RangeInclusive<f64> = 0.001..=1_000_000_000.0;
+
+/// A number within its bounds, from wherever it comes.
+///
+/// # Errors
+/// A text that says what was expected, and what came.
+pub(crate) fn within(number: f64, bounds: &RangeInclusive<f64>) -> Result<f64, String> {
+    if bounds.contains(&number) { Ok(number) } else { Err(format!("expected {}, got {number:e}", numbers(bounds))) }
+}
+
 /// A length of time as a scenario writes it, so that it reads back as the same: `500ms`, `30s`, `2m`, `1h`.
 pub fn spell_duration(time: Duration) -> String {
     let ms = time.as_millis();
@@ -94,6 +107,14 @@ mod tests {
         check(120_000, "2m");
         check(7_200_000, "2h");
         assert_eq!(parse_duration(&spell_duration(Duration::from_micros(1_250))), Ok(Duration::from_micros(1_250)));
+    }
+
+    #[test]
+    fn a_number_out_of_its_bounds_is_refused_whatever_it_is() {
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -0.0, 0.0, 1e300, 1e-300, f64::MAX, 10_000.1] {
+            assert!(within(number, &SCALES).unwrap_err().starts_with("expected a number from 0.0001 to 10,000, got "));
+        }
+        assert_eq!(within(0.5, &SCALES), Ok(0.5));
     }
 
     #[test]

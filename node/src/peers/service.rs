@@ -3,6 +3,7 @@
 use crest_proto::internal as wire;
 use crest_proto::internal::peer_message::What;
 use crest_proto::internal::peers_server::{Peers, PeersServer};
+use crest_server::request::Intake;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -48,11 +49,13 @@ impl Peers for PeersService {
         &self,
         request: Request<Streaming<wire::PeerMessage>>,
     ) -> Result<Response<wire::PeerGoodbye>, Status> {
+        let intake = Intake::of(&request);
         let mut incoming = request.into_inner();
         let first = incoming.message().await?.and_then(|message| message.what);
         let Some(What::Hello(hello)) = first else {
             return Err(Status::invalid_argument("the first message has to be a hello"));
         };
+        drop(intake.take());
         self.check(hello.version, &hello.cluster)?;
         let mut stop = self.stop.clone();
         loop {
@@ -60,6 +63,8 @@ impl Peers for PeersService {
                 message = incoming.message() => message?,
                 _ = stop.wait_for(|stop| *stop) => None,
             };
+            // The replica's own queue bounds what it has taken.
+            let _charge = intake.take();
             match message.map(|message| message.what) {
                 Some(Some(What::Raft(message))) => self.replicas.step(message),
                 Some(_) => return Err(Status::invalid_argument("expected a message of raft")),

@@ -16,6 +16,8 @@ pub(super) const SAMPLES_MAX: usize = 4_096;
 const TIME_US_MAX: u64 = 8 * 86_400 * 1_000_000;
 /// More than a request can hold.
 const COUNT_MAX: u64 = 1 << 20;
+/// More than any lane has transfers.
+const CONTRADICTIONS_MAX: u64 = 1 << 40;
 /// Bytes of books in a message.
 pub(super) const BOOKS_BYTES_MAX: usize = 1 << 20;
 
@@ -144,6 +146,39 @@ pub(super) fn end_to(lane: u32, end: &LaneEnd) -> (Vec<load::Books>, load::LaneE
     (books, end)
 }
 
+/// Checks what one of so many lanes leaves behind.
+///
+/// # Errors
+/// When no lane of the run can have left that.
+pub(super) fn check_end(end: &load::LaneEnd, lanes: u32) -> anyhow::Result<()> {
+    if end.lane >= lanes {
+        bail!("end.lane: expected one of {lanes} lanes, got {}", end.lane);
+    }
+    if end.last_answer_us > TIME_US_MAX {
+        bail!("end.last_answer_us: expected at most {TIME_US_MAX}, got {}", end.last_answer_us);
+    }
+    if end.contradictions_count > CONTRADICTIONS_MAX {
+        let count = end.contradictions_count;
+        bail!("end.contradictions_count: expected at most {CONTRADICTIONS_MAX}, got {count}");
+    }
+    Ok(())
+}
+
+/// The time that processors have worked for an agent, seconds.
+///
+/// # Errors
+/// When it is no time.
+pub(super) fn cpu_seconds_from(over: &load::Over) -> anyhow::Result<Option<f64>> {
+    /// 1,000 processors for as long as any run.
+    const MAX: f64 = TIME_US_MAX as f64 / 1_000.0;
+    match over.cpu_seconds {
+        Some(seconds) if !(0.0..=MAX).contains(&seconds) => {
+            bail!("over.cpu_seconds: expected 0 to {MAX} s, got {seconds:e}")
+        }
+        seconds => Ok(seconds),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +202,35 @@ mod tests {
         assert_eq!(back, samples);
         let map = SlotMap::even(&[3, 5, 9]).unwrap();
         assert_eq!(slots_from(map.epoch(), &slots_to(&map)).unwrap(), map);
+    }
+
+    #[test]
+    fn numbers_that_no_agent_counts_are_refused() {
+        let good = load::LaneEnd { lane: 1, contradictions_count: 10, last_answer_us: 5, ..load::LaneEnd::default() };
+        assert!(check_end(&good, 2).is_ok());
+        type Change = fn(&mut load::LaneEnd);
+        let cases: [(Change, &str); 3] = [
+            (|end| end.lane = 2, "end.lane: expected one of 2 lanes, got 2"),
+            (
+                |end| end.last_answer_us = u64::MAX,
+                "end.last_answer_us: expected at most 691200000000, got 18446744073709551615",
+            ),
+            (
+                |end| end.contradictions_count = u64::MAX,
+                "end.contradictions_count: expected at most 1099511627776, got 18446744073709551615",
+            ),
+        ];
+        for (change, text) in cases {
+            let mut end = good.clone();
+            change(&mut end);
+            let error = check_end(&end, 2).unwrap_err().to_string();
+            assert!(error.starts_with(text), "{error}");
+        }
+        for seconds in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
+            assert!(cpu_seconds_from(&load::Over { cpu_seconds: Some(seconds) }).is_err(), "{seconds}");
+        }
+        assert_eq!(cpu_seconds_from(&load::Over { cpu_seconds: Some(1.5) }).unwrap(), Some(1.5));
+        assert_eq!(cpu_seconds_from(&load::Over { cpu_seconds: None }).unwrap(), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::messages::{sample_from, slots_to};
+use super::messages::{check_end, cpu_seconds_from, sample_from, slots_to};
 use crate::connect::connect_to;
 use crate::rehearsal::books::Books;
 use crate::rehearsal::driver::LaneEnd;
@@ -164,15 +164,21 @@ impl Listener {
                     }
                     self.books.extend_from_slice(&part.bytes);
                 }
-                Some(Event::End(end)) => self.end(end),
-                Some(Event::Over(over)) => return Ok(Ended { lanes: self.lanes, cpu_seconds: over.cpu_seconds }),
+                Some(Event::End(end)) => self.end(end)?,
+                Some(Event::Over(over)) => {
+                    return Ok(Ended { lanes: self.lanes, cpu_seconds: cpu_seconds_from(&over)? });
+                }
                 Some(Event::Ready(_)) | None => {}
             }
         }
         bail!("it ended before its run did")
     }
 
-    fn end(&mut self, end: load::LaneEnd) {
+    fn end(&mut self, end: load::LaneEnd) -> anyhow::Result<()> {
+        check_end(&end, self.course.lanes.count)?;
+        if self.lanes.iter().any(|(lane, _)| *lane == end.lane) {
+            bail!("end.lane: lane {} ended twice", end.lane);
+        }
         let books = Books::received(&self.course.plan, self.course.lanes.rows(), &std::mem::take(&mut self.books));
         let own = LaneEnd {
             books,
@@ -182,5 +188,6 @@ impl Listener {
             last_answer: Duration::from_micros(end.last_answer_us),
         };
         self.lanes.push((end.lane, own));
+        Ok(())
     }
 }

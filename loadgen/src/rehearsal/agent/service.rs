@@ -13,11 +13,12 @@ use crest_proto::load;
 use crest_proto::load::agent_server::{Agent, AgentServer};
 use crest_proto::load::run_request::Command;
 use crest_proto::load::run_response::Event;
+use crest_server::accept;
+use crest_server::limits::Times;
 use futures_util::Stream;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::messages::{end_to, samples_to, slots_from};
@@ -26,9 +27,12 @@ use crate::rehearsal::ids::RunId;
 use crate::rehearsal::lanes::Running;
 use crate::rehearsal::sample::Told;
 use crate::rehearsal::setup::{Prepared, Script, Wish, course};
+use crate::scenario::{SCALES, within};
 
 /// Messages of lanes, and messages to whoever directs, that may wait.
 const WAITING_MAX: usize = 1_024;
+/// Connections at a time.
+const CONNECTIONS_MAX: usize = 64;
 /// How long whoever directs may take to say what is to be done.
 const PREPARE: Duration = Duration::from_secs(30);
 
@@ -60,7 +64,8 @@ pub(crate) async fn serve(args: &AgentArgs) -> anyhow::Result<u8> {
 /// When it can't be listened on any more.
 pub(crate) async fn serve_on(listener: TcpListener) -> anyhow::Result<()> {
     let service = AgentServer::new(Service { free: Arc::new(Semaphore::new(1)) });
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    // One that directs, and the others that it refuses meanwhile.
+    let incoming = accept::connections(listener, CONNECTIONS_MAX, Times::default());
     let stop = async {
         let _ = tokio::signal::ctrl_c().await;
     };
@@ -173,6 +178,10 @@ fn prepared(prepare: &load::Prepare) -> anyhow::Result<(Prepared, u32)> {
     if !is_rehearsal(prepare.ledger) {
         bail!("prepare.ledger: {} is no ledger number of rehearsals", prepare.ledger);
     }
+    if prepare.routers.is_empty() {
+        bail!("prepare.routers: expected at least one router, got none");
+    }
+    within(prepare.scale, &SCALES).map_err(|why| anyhow::anyhow!("prepare.scale: {why}"))?;
     let wish = Wish {
         batch: (prepare.batch > 0).then_some(prepare.batch),
         in_flight: (prepare.in_flight_max > 0).then_some(prepare.in_flight_max),

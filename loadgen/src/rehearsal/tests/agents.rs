@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
+use crest_proto::load;
+use crest_proto::load::agent_client::AgentClient;
+use crest_proto::load::run_request::Command;
+use crest_proto::load::run_response::Event;
 use tokio::net::TcpListener;
+use tokio_stream::StreamExt as _;
 
 use super::*;
 use crate::fake::faults::Seen;
@@ -82,4 +87,55 @@ async fn an_agent_takes_part_in_one_run_at_a_time_and_in_the_next_one_after_it()
         }
     }
     assert_eq!(record.unwrap().verdict, Verdict::Passed);
+}
+
+/// What an agent says to whoever prepares a run with it so.
+async fn prepared(change: impl FnOnce(&mut load::Prepare)) -> Result<load::RunResponse, tonic::Status> {
+    let (_fake, url) = Fake::serve().await;
+    let name = agents(1).await.remove(0);
+    let mut prepare = load::Prepare {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario: EVERYTHING.to_owned(),
+        scale: 1.0,
+        ledger: crest_ledger::rehearsal::REHEARSAL_LEDGER_MIN + 7,
+        run: 7,
+        routers: vec![url],
+        epoch: 1,
+        shards: vec![load::ShardSlots { shard: 0, slots: vec![0, 16_383] }],
+        agents: 1,
+        ..load::Prepare::default()
+    };
+    change(&mut prepare);
+    let mut client = AgentClient::connect(format!("http://{name}")).await.unwrap();
+    let command = load::RunRequest { command: Some(Command::Prepare(prepare)) };
+    // The stream stays open after it.
+    let commands = tokio_stream::iter([command]).chain(tokio_stream::pending());
+    let mut events = client.run(commands).await?.into_inner();
+    Ok(events.message().await?.unwrap())
+}
+
+#[tokio::test]
+async fn an_agent_refuses_numbers_that_no_run_has_and_lives_on() {
+    let ready = prepared(|_| {}).await.unwrap();
+    assert_eq!(ready.event, Some(Event::Ready(load::Ready {})));
+    let scale = "prepare.scale: expected a number from 0.0001 to 10,000, got ";
+    let cases: [(fn(&mut load::Prepare), &str); 12] = [
+        (|p| p.scale = 1e300, scale),
+        (|p| p.scale = f64::MAX, scale),
+        (|p| p.scale = f64::INFINITY, scale),
+        (|p| p.scale = f64::NAN, scale),
+        (|p| p.scale = -1.0, scale),
+        (|p| p.scale = 1e-300, scale),
+        (|p| p.batch = u32::MAX, "--batch 4294967295"),
+        (|p| p.in_flight_max = u32::MAX, "--in-flight 4294967295"),
+        (|p| p.agents = 0, "prepare.agent"),
+        (|p| p.agents = u32::MAX, "prepare.agent"),
+        (|p| p.routers = Vec::new(), "prepare.routers"),
+        (|p| p.shards[0].shard = u32::MAX, "prepare.shards"),
+    ];
+    for (change, text) in cases {
+        let error = prepared(change).await.unwrap_err();
+        assert_eq!(error.code(), tonic::Code::InvalidArgument, "{error:?}");
+        assert!(error.message().starts_with(text), "expected '{text}', got '{}'", error.message());
+    }
 }
