@@ -133,6 +133,13 @@ impl Operations for Instant {
         never()
     }
 
+    async fn align_shard_times(
+        &self,
+        _: Request<v1::AlignShardTimesRequest>,
+    ) -> Result<Response<v1::AlignShardTimesResponse>, Status> {
+        Err(Status::unimplemented("a generator needs none of it"))
+    }
+
     async fn resolve(&self, _: Request<v1::ResolveRequest>) -> Answer<v1::ResolveResponse> {
         never()
     }

@@ -210,6 +210,8 @@ impl ProcessClock {
     /// Takes in what the other nodes' clocks show: `nodes` is how many nodes there are, this one included, and `others` how far the
     /// clocks of those that answered are from this one.
     pub(crate) fn compared(&self, nodes: usize, others: &[(u32, Offsets)]) {
+        // What is trusted from now on is what the clock shows now.
+        self.now();
         let monotonic = self.0.readings.monotonic();
         let change = self.state().compared(monotonic, nodes, others);
         match change {

@@ -73,7 +73,8 @@ pub(super) fn ms(duration: Duration) -> u64 {
 
 /// As much of a text as an answer has room for.
 fn bounded(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(CLOCK_PROBLEM_BYTES_MAX));
+    let end = (0..=CLOCK_PROBLEM_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(end.unwrap_or(0));
     text
 }
 

@@ -119,7 +119,8 @@ async fn an_agent_refuses_numbers_that_no_run_has_and_lives_on() {
     let ready = prepared(|_| {}).await.unwrap();
     assert_eq!(ready.event, Some(Event::Ready(load::Ready {})));
     let scale = "prepare.scale: expected a number from 0.0001 to 10,000, got ";
-    let cases: [(fn(&mut load::Prepare), &str); 12] = [
+    type Breaks = fn(&mut load::Prepare);
+    let cases: [(Breaks, &str); 12] = [
         (|p| p.scale = 1e300, scale),
         (|p| p.scale = f64::MAX, scale),
         (|p| p.scale = f64::INFINITY, scale),
