@@ -18,6 +18,7 @@ mod known;
 pub mod reads;
 pub mod audit;
 pub mod backup;
+mod audit_messages;
 mod backup_messages;
 pub mod in_doubt;
 pub mod resolve;

@@ -290,6 +290,26 @@ LEDGER                  ACCOUNTS  DEBITS POSTED  CREDITS POSTED  DEBITS PENDING 
 }
 
 #[tokio::test]
+async fn the_totals_of_more_ledgers_than_an_answer_holds_are_all_shown() {
+    let fake = Fake::default();
+    let router = fake.serve().await;
+    let of = |ledger| v1::LedgerTotals { ledger, accounts: 1, ..Default::default() };
+    fake.set_audit_totals(vec![
+        v1::AuditTotals { totals: vec![of(3), of(4)] },
+        v1::AuditTotals { totals: vec![of(5)] },
+    ]);
+    let audit = v1::AuditResponse { holds: true, totals: vec![of(1), of(2)], totals_left_out: 3, ..Default::default() };
+    fake.set_audit(audit.clone());
+    let json = crest(&router, "audit --json").await.json();
+    let ledgers: Vec<u64> = json["totals"].as_array().unwrap().iter().filter_map(|t| t["ledger"].as_u64()).collect();
+    assert_eq!(ledgers, [1, 2, 3, 4, 5]);
+    fake.set_audit(v1::AuditResponse { totals_left_out: 4, ..audit });
+    let missing = crest(&router, "audit").await;
+    assert_eq!(missing.code, 3, "{missing:?}");
+    assert!(missing.error.contains("totals_left_out: expected 3, which came before, got 4"), "{missing:?}");
+}
+
+#[tokio::test]
 async fn an_audit_has_a_clear_verdict() {
     let fake = Fake::default();
     let router = fake.serve().await;
