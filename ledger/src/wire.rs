@@ -16,7 +16,7 @@ use crate::packed::{Reader, Writer};
 use crate::rehearsal::Traffic;
 use crate::txn::Step;
 pub use audit::ShardAudit;
-use codec::{Packed, pack_list, unpack_list};
+use codec::{Packed, pack_at_most, unpack_list};
 pub use health::{PeerTrouble, PeerTroubleKind, ShardHealth};
 pub use query::{Query, QueryAnswer, ShardStatus};
 
@@ -29,8 +29,11 @@ pub const VERSION: u8 = 1;
 /// so that builds which know version 1 alone work beside this one at any other time.
 const VERSION_WITH_REAL_TIME: u8 = 2;
 
-/// Commands in one request or log entry.
+/// Commands in one log entry.
 pub const COMMANDS_MAX: usize = 4_096;
+
+/// Commands in one request, and answers to it. One less: a leader may add expiries to the entry that a request fills alone.
+pub const REQUEST_COMMANDS_MAX: usize = COMMANDS_MAX - 1;
 
 /// Bytes that could not be understood: of another version, or damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +45,7 @@ pub struct WireError {
     pub why: &'static str,
 }
 
-/// What a router asks of a shard.
+/// What a router asks of a shard. [`Request::pack`] takes at most [`REQUEST_COMMANDS_MAX`] commands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Change the state.
@@ -86,7 +89,7 @@ impl Request {
             Self::Commands { after, commands } => {
                 let mut out = Vec::with_capacity(64 + 160 * commands.iter().map(Command::events).sum::<usize>());
                 Writer(&mut out).u8(VERSION).u8(3).u64(*after);
-                pack_list(commands, &mut out);
+                pack_at_most(commands, REQUEST_COMMANDS_MAX, &mut out);
                 out
             }
             Self::Query(query) => {
@@ -103,7 +106,7 @@ impl Request {
     /// When the bytes are of another version, cut short, or too long.
     pub fn unpack(bytes: &[u8]) -> Result<Self, WireError> {
         whole("request", bytes, |r| match r.u8()? {
-            3 => Some(Self::Commands { after: r.u64()?, commands: unpack_list(r, COMMANDS_MAX)? }),
+            3 => Some(Self::Commands { after: r.u64()?, commands: unpack_list(r, REQUEST_COMMANDS_MAX)? }),
             2 => Some(Self::Query(Query::unpack(r)?)),
             _ => None,
         })
@@ -117,7 +120,7 @@ impl Response {
         match self {
             Self::Answers(answers) => {
                 out.push(1);
-                pack_list(answers, &mut out);
+                pack_at_most(answers, REQUEST_COMMANDS_MAX, &mut out);
             }
             Self::Query(answer) => {
                 out.push(2);
@@ -138,7 +141,7 @@ impl Response {
     /// As of [`Request::unpack`].
     pub fn unpack(bytes: &[u8]) -> Result<Self, WireError> {
         whole("response", bytes, |r| match r.u8()? {
-            1 => Some(Self::Answers(unpack_list(r, COMMANDS_MAX)?)),
+            1 => Some(Self::Answers(unpack_list(r, REQUEST_COMMANDS_MAX)?)),
             2 => Some(Self::Query(QueryAnswer::unpack(r)?)),
             _ => None,
         })
@@ -164,7 +167,7 @@ impl LogBatch {
             None => Writer(&mut out).u8(VERSION).u64(self.at),
             Some(real_time) => Writer(&mut out).u8(VERSION_WITH_REAL_TIME).u64(self.at).u64(real_time),
         };
-        pack_list(&self.commands, &mut out);
+        pack_at_most(&self.commands, COMMANDS_MAX, &mut out);
         out
     }
 
@@ -235,4 +238,37 @@ fn of_version<T>(
     }
     let value = read(&mut r).ok_or(WireError { what, why: "it is cut short or damaged" })?;
     if r.is_empty() { Ok(value) } else { Err(WireError { what, why: "it has bytes after its end" }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commands(count: usize) -> Vec<Command> {
+        vec![Command::Expire(vec![7]); count]
+    }
+
+    #[test]
+    fn an_entry_holds_the_longest_request_and_the_expiries_that_a_leader_adds() {
+        let longest = Request::commands(commands(REQUEST_COMMANDS_MAX));
+        assert_eq!(Request::unpack(&longest.pack()), Ok(longest.clone()));
+        let Request::Commands { mut commands, .. } = longest else { unreachable!() };
+        commands.push(Command::Expire(vec![8]));
+        let entry = LogBatch { at: 5, real_time: None, commands };
+        assert_eq!(LogBatch::unpack(&entry.pack()), Ok(entry));
+    }
+
+    #[test]
+    fn a_longer_request_is_refused_by_whoever_reads_it() {
+        let mut bytes = vec![VERSION, 3];
+        bytes.extend_from_slice(&0u64.to_le_bytes());
+        codec::pack_list(&commands(REQUEST_COMMANDS_MAX + 1), &mut bytes);
+        assert!(Request::unpack(&bytes).is_err(), "with expiries, nobody could read its entry again");
+    }
+
+    #[test]
+    #[should_panic(expected = "a list of 4097 items is packed, and the other side reads at most 4096")]
+    fn an_entry_that_nobody_could_read_again_is_not_written() {
+        LogBatch { at: 5, real_time: None, commands: commands(COMMANDS_MAX + 1) }.pack();
+    }
 }

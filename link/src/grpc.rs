@@ -24,6 +24,10 @@ const QUEUE: usize = 4_096;
 const QUEUE_LIVE: usize = QUEUE / 4;
 /// A message between router and node: a full batch in both halves, with room. Keep it equal on both sides.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a request or an answer in such a message. The rest is for the fields around it, some 50 bytes, and an error's text.
+pub const BODY_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (64 << 10);
+/// Bytes of an error's text in such a message; of a longer one, the beginning is told.
+pub const ERROR_BYTES_MAX: usize = 4 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause after a connection broke or could not be opened.
 pub const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
@@ -113,6 +117,11 @@ impl GrpcLink {
     /// As [`ShardLink::send`].
     pub(crate) fn send_packed(&self, packed: Packed) -> Answering {
         let shard = self.shard;
+        if packed.body.len() > BODY_BYTES_MAX {
+            // The connection would break with it, and with everything else that is under way there.
+            let why = format!("a request takes at most {BODY_BYTES_MAX} bytes, and this one {}", packed.body.len());
+            return Box::pin(async move { Err(LinkError::Refused { shard, why }) });
+        }
         if self.queue.capacity() <= QUEUE_LIVE && packed.begins_rehearsals {
             let why =
                 format!("{} requests wait for its connection already, too many for a rehearsal", QUEUE - QUEUE_LIVE);
@@ -285,7 +294,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn settle(waiting: &Waiting, shard: ShardId, response: ShardResponse) {
     let Some(reply) = lock(waiting).remove(&response.correlation) else { return };
-    let result = if response.error_code == tonic::Code::ResourceExhausted as i32 {
+    let refused = [tonic::Code::ResourceExhausted, tonic::Code::InvalidArgument];
+    let result = if refused.iter().any(|code| response.error_code == *code as i32) {
+        // No room for it, or it could not be read: nothing of it was applied.
         Err(LinkError::Refused { shard, why: response.error })
     } else if response.error_code == CANNOT_TAKE_PART as i32 {
         Err(LinkError::CannotTakePart { shard, why: response.error })
@@ -316,4 +327,63 @@ fn describe(error: &dyn std::error::Error) -> String {
         cause = next.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(bytes: usize) -> Packed {
+        let body = Bytes::from(vec![0; bytes]);
+        Packed { body, begins_rehearsals: false, is_query: false, any_replica: false }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_too_large_is_refused_before_it_breaks_the_connection() {
+        // Nobody listens there.
+        let link = GrpcLink::new(3, "127.0.0.1:1", 1).unwrap();
+        let refused = link.send_packed(packed(BODY_BYTES_MAX + 1)).await;
+        let named = |why: &str| why.contains(&BODY_BYTES_MAX.to_string());
+        assert!(matches!(&refused, Err(LinkError::Refused { shard: 3, why }) if named(why)), "{refused:?}");
+        let sent = link.send_packed(packed(BODY_BYTES_MAX)).await;
+        assert!(matches!(sent, Err(LinkError::Unreachable { .. })), "{sent:?}");
+    }
+
+    #[test]
+    fn the_largest_request_and_answer_fit_a_message() {
+        use prost::Message;
+        let (body, error) = (Bytes::from(vec![0; BODY_BYTES_MAX]), "x".repeat(ERROR_BYTES_MAX));
+        let any_replica = true;
+        let request =
+            ShardRequest { correlation: u64::MAX, shard: u32::MAX, epoch: u64::MAX, body: body.clone(), any_replica };
+        assert!(request.encoded_len() < MESSAGE_BYTES_MAX);
+        let answer = ShardResponse { correlation: u64::MAX, body, error, error_code: i32::MAX, leader: u32::MAX };
+        assert!(answer.encoded_len() < MESSAGE_BYTES_MAX);
+    }
+
+    /// What an answer with this error code means to whoever asked.
+    #[track_caller]
+    fn check(code: tonic::Code, expected: impl FnOnce(&LinkError) -> bool) {
+        let (waiting, (reply, mut answer)) = (Waiting::default(), oneshot::channel());
+        lock(&waiting).insert(7, reply);
+        let error = "why".to_owned();
+        settle(
+            &waiting,
+            3,
+            ShardResponse { correlation: 7, error_code: code as i32, error, ..ShardResponse::default() },
+        );
+        let Ok(Err(error)) = answer.try_recv() else { panic!("no error for {code:?}") };
+        assert!(expected(&error), "{code:?} means {error:?}");
+    }
+
+    #[test]
+    fn what_was_not_even_read_is_refused_and_not_unknown() {
+        check(tonic::Code::InvalidArgument, |e| matches!(e, LinkError::Refused { .. }));
+        check(tonic::Code::ResourceExhausted, |e| matches!(e, LinkError::Refused { .. }));
+        check(tonic::Code::NotFound, |e| matches!(e, LinkError::Unreachable { .. }));
+        check(tonic::Code::FailedPrecondition, |e| matches!(e, LinkError::NotLeader { leader: None, .. }));
+        for unknown in [tonic::Code::Unavailable, tonic::Code::Internal] {
+            check(unknown, |e| matches!(e, LinkError::Unknown { .. }));
+        }
+    }
 }

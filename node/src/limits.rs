@@ -22,8 +22,8 @@ const _: () = assert!(
     "the entries that a leader makes of many requests fit its log"
 );
 
-/// Commands of requests in one log entry; the shard's own expiries may add one.
-pub const GROUP_COMMANDS_MAX: usize = crest_ledger::wire::COMMANDS_MAX - 1;
+/// Commands of requests in one log entry; the shard's own expiries may add one. A request that has more is refused.
+pub const GROUP_COMMANDS_MAX: usize = crest_ledger::wire::REQUEST_COMMANDS_MAX;
 
 /// How far a time that comes from elsewhere may be ahead of this process's clock and its shard's time, ns. More is refused before it is
 /// logged: the shard's time follows every time that it sees and never goes back. As much as the decide window, in which two-phase commit
@@ -182,6 +182,10 @@ pub const AUDITS_MAX: usize = 16;
 
 /// Audits whose progress a shard remembers.
 pub const AUDITS_REMEMBERED_MAX: usize = 32;
+
+/// Audits that a shard keeps the sums of, where it has more ledger numbers than fit a message: some 100 bytes a number, until
+/// the router has asked for them. Of more at a time the oldest ones' are forgotten, and those audits have to be made again.
+pub const AUDIT_TOTALS_KEPT: usize = 4;
 
 /// The nice value of the thread that audits: where processors are short, it gets about a tenth of what a thread gets that
 /// works on payments (weights 110 and 1,024 in Linux), and all that is left.

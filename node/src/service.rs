@@ -2,8 +2,8 @@
 
 use std::pin::Pin;
 
-use crest_ledger::wire::{Request as ShardCall, Response as ShardAnswer};
-use crest_link::grpc::{CANNOT_TAKE_PART, MESSAGE_BYTES_MAX};
+use crest_ledger::wire::{Request as ShardCall, Response as Answer};
+use crest_link::grpc::{BODY_BYTES_MAX, CANNOT_TAKE_PART, ERROR_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crest_link::{LinkError, ShardLink};
 use crest_proto::internal::shard_server::{Shard, ShardServer};
 use crest_proto::internal::{ShardRequest, ShardResponse};
@@ -42,18 +42,13 @@ impl ShardService {
             Ok(if message.any_replica { node.send_to_any(call) } else { node.send(call) })
         });
         async move {
-            let failed = |code: tonic::Code, error: String| ShardResponse {
-                correlation,
-                error_code: code as i32,
-                error,
-                ..ShardResponse::default()
-            };
+            let failed = |code: tonic::Code, error: String| failed(correlation, code, error);
             let answer = match started {
                 Ok(answering) => answering.await,
                 Err(status) => return failed(status.code(), status.message().to_owned()),
             };
             match answer {
-                Ok(response) => ShardResponse { correlation, body: response.pack().into(), ..ShardResponse::default() },
+                Ok(response) => answered(correlation, &response),
                 Err(LinkError::Refused { why, .. }) => failed(tonic::Code::ResourceExhausted, why),
                 Err(LinkError::CannotTakePart { why, .. }) => failed(CANNOT_TAKE_PART, why),
                 // Nothing was done, and another replica may do it.
@@ -83,6 +78,31 @@ impl ShardService {
             Status::not_found(format!("there is no running replica of shard {} on this node", message.shard))
         })
     }
+}
+
+/// The message of an answer. One that is too large must not end the stream, on which others wait for theirs.
+fn answered(correlation: u64, response: &Answer) -> ShardResponse {
+    let body = response.pack();
+    if body.len() <= BODY_BYTES_MAX {
+        return ShardResponse { correlation, body: body.into(), ..ShardResponse::default() };
+    }
+    let bytes = body.len();
+    tracing::error!(bytes, limit = BODY_BYTES_MAX, "an answer is too large for a message");
+    let error = format!("the answer takes {bytes} bytes, and a message at most {BODY_BYTES_MAX}");
+    match response {
+        Answer::Query(_) => failed(correlation, tonic::Code::ResourceExhausted, error),
+        // The commands were applied all the same.
+        Answer::Answers(_) => failed(correlation, tonic::Code::Unavailable, error),
+    }
+}
+
+/// The message of an error.
+fn failed(correlation: u64, code: tonic::Code, mut error: String) -> ShardResponse {
+    if error.len() > ERROR_BYTES_MAX {
+        let end = (0..=ERROR_BYTES_MAX).rev().find(|at| error.is_char_boundary(*at)).unwrap_or(0);
+        error.truncate(end);
+    }
+    ShardResponse { correlation, error_code: code as i32, error, ..ShardResponse::default() }
 }
 
 #[tonic::async_trait]
@@ -126,7 +146,7 @@ impl Shard for ShardService {
 fn pay_for(answer: ShardResponse, charge: Option<Charge>) -> (ShardResponse, Option<Charge>) {
     let Some(mut charge) = charge else { return (answer, None) };
     // Answers to commands are smaller than the commands.
-    if !ShardAnswer::is_query(&answer.body) {
+    if !Answer::is_query(&answer.body) {
         return (answer, Some(charge));
     }
     match charge.grow_to(charge.bytes() + answer.body.len()) {
@@ -136,5 +156,44 @@ fn pay_for(answer: ShardResponse, charge: Option<Charge>) -> (ShardResponse, Opt
             let correlation = answer.correlation;
             (ShardResponse { correlation, error_code, error, ..ShardResponse::default() }, Some(charge))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crest_ledger::Account;
+    use crest_ledger::command::Answer as CommandAnswer;
+    use crest_ledger::wire::QueryAnswer;
+    use prost::Message;
+
+    fn accounts(count: usize) -> Answer {
+        Answer::Query(QueryAnswer::Accounts(vec![Account::default(); count], None))
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_is_an_error_of_its_own_and_of_no_other_answer() {
+        // Eight bytes are around the accounts of 128 bytes each.
+        let most = (BODY_BYTES_MAX - 8) / 128;
+        let largest = answered(1, &accounts(most));
+        assert_eq!((largest.error_code, largest.body.len()), (0, 128 * most + 8));
+        assert!(largest.encoded_len() < MESSAGE_BYTES_MAX);
+        let refused = answered(2, &accounts(most + 1));
+        assert_eq!((refused.correlation, refused.error_code), (2, tonic::Code::ResourceExhausted as i32));
+        assert!(refused.body.is_empty() && refused.error.contains(&BODY_BYTES_MAX.to_string()), "{}", refused.error);
+    }
+
+    #[test]
+    fn commands_whose_answer_is_too_large_were_applied_all_the_same() {
+        let many = vec![crest_ledger::txn::EventResult { status: 1, timestamp: 2 }; BODY_BYTES_MAX / 9];
+        let answer = answered(3, &Answer::Answers(vec![CommandAnswer::Results(many)]));
+        assert_eq!(answer.error_code, tonic::Code::Unavailable as i32, "nobody may take it for refused");
+    }
+
+    #[test]
+    fn an_error_is_cut_between_letters() {
+        let error = failed(4, tonic::Code::NotFound, "é".repeat(ERROR_BYTES_MAX)).error;
+        assert_eq!(error, "é".repeat(ERROR_BYTES_MAX / 2));
+        assert_eq!(failed(4, tonic::Code::NotFound, "short".to_owned()).error, "short");
     }
 }

@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 
 use crest_ledger::Timestamp;
 use crest_ledger::txn::ShardId;
+use crest_ledger::wire::audit::LedgerSums;
 use crest_ledger::wire::backup::{BackupAnswer, BackupBegin, BackupEnd, BackupKind, BackupSince};
 use crest_ledger::wire::{Query, QueryAnswer, Request, Response};
 use crest_link::LinkError;
@@ -41,6 +42,8 @@ pub enum BackupEvent {
     ShardBegun(ShardId, String),
     /// A page of a shard: what it has, how many rows, the rows, and the bytes that were read for it.
     Page(ShardId, BackupKind, u32, Vec<u8>, u64),
+    /// How the balances of some ledger numbers of a shard changed; those that its end has no room for.
+    Changes(ShardId, Vec<LedgerSums>),
     /// A shard's part is complete.
     ShardEnd(ShardId, BackupEnd),
 }
@@ -139,6 +142,10 @@ impl Router {
                 Ok(BackupAnswer::Page { kind, rows, body, read }) => {
                     tell(listener, BackupEvent::Page(shard, kind, rows, body, read)).await?;
                     // A client that takes its time is no silence of the shard's.
+                    (*heard, page, tries) = (Instant::now(), page + 1, 0);
+                }
+                Ok(BackupAnswer::Changes(changes)) => {
+                    tell(listener, BackupEvent::Changes(shard, changes)).await?;
                     (*heard, page, tries) = (Instant::now(), page + 1, 0);
                 }
                 Ok(BackupAnswer::End(end)) => return Ok(Some(end)),

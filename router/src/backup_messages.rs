@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use crate::audit_messages::totals_to;
 use crate::backup::BackupEvent;
 use crate::calls::Call;
 use crate::error::RouterError;
@@ -84,6 +85,9 @@ fn update(event: BackupEvent) -> Update {
         BackupEvent::Page(shard, kind, rows, body, read) => {
             Update::Page(v1::BackupPage { shard, kind: kind as u32, rows, body, read })
         }
+        BackupEvent::Changes(shard, changes) => {
+            Update::Changes(v1::BackupChanges { shard, changes: changes.iter().map(totals_to).collect() })
+        }
         BackupEvent::ShardEnd(shard, end) => Update::ShardEnd(end_to(shard, &end)),
     }
 }
@@ -94,14 +98,6 @@ fn slots_of(shard: ShardId, slots: &[SlotRange]) -> Vec<v1::SlotRange> {
 }
 
 fn end_to(shard: ShardId, end: &BackupEnd) -> v1::BackupShardEnd {
-    let changes = end.changes.iter().map(|(ledger, [dp, dpo, cp, cpo], accounts)| v1::LedgerTotals {
-        ledger: *ledger,
-        debits_pending: number_to(*dp),
-        debits_posted: number_to(*dpo),
-        credits_pending: number_to(*cp),
-        credits_posted: number_to(*cpo),
-        accounts: *accounts,
-    });
     let halves = end.halves.iter().map(|(payer_here, peer, count, sum)| v1::BackupHalves {
         payer_here: *payer_here == 1,
         peer: *peer,
@@ -115,7 +111,8 @@ fn end_to(shard: ShardId, end: &BackupEnd) -> v1::BackupShardEnd {
         transfers: end.transfers,
         new_accounts: end.new_accounts,
         new_transfers: end.new_transfers,
-        changes: changes.collect(),
+        changes: end.changes.iter().map(totals_to).collect(),
+        ledgers: end.ledgers,
         halves: halves.collect(),
         marks: Some(v1::BackupMarks { shard, account: mark(end.account), transfer: mark(end.transfer) }),
     }

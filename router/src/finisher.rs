@@ -4,12 +4,13 @@
 //! with the router or with a connection, the shards' own recovery does.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crest_ledger::command::Command;
 use crest_ledger::txn::{Outcome, ShardId, TxnId};
 use crest_ledger::wire::Request;
 use crest_link::Links;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{limits, points};
 
@@ -22,11 +23,13 @@ pub(crate) struct End {
     pub(crate) participant: ShardId,
     pub(crate) decider: ShardId,
     pub(crate) txn: TxnId,
-    pub(crate) outcome: Outcome,
+    /// The same for all participants of a transaction.
+    pub(crate) outcome: Arc<Outcome>,
 }
 
 enum Job {
-    Finish(End),
+    /// With its place among the events that may wait, which all participants share.
+    Finish(End, Arc<OwnedSemaphorePermit>),
     /// `participant` has finished; its decider may forget.
     Acknowledge(ShardId, TxnId),
 }
@@ -34,7 +37,7 @@ enum Job {
 impl Job {
     fn events(&self) -> usize {
         match self {
-            Self::Finish(end) => end.outcome.events(),
+            Self::Finish(end, _) => end.outcome.events(),
             Self::Acknowledge(..) => 1,
         }
     }
@@ -44,6 +47,8 @@ impl Job {
 #[derive(Clone)]
 pub(crate) struct Finisher {
     queues: BTreeMap<ShardId, mpsc::Sender<Job>>,
+    /// How many more events may wait.
+    events: Arc<Semaphore>,
     dropped: metrics::Counter,
 }
 
@@ -57,7 +62,9 @@ impl Finisher {
             queues.insert(*shard, sender);
             receivers.push((*shard, receiver));
         }
-        let finisher = Self { queues, dropped: metrics::counter!("crest_router_finishes_left_to_recovery_total") };
+        let dropped = metrics::counter!("crest_router_finishes_left_to_recovery_total");
+        let events = Arc::new(Semaphore::new(limits::FINISH_EVENTS_MAX));
+        let finisher = Self { queues, events, dropped };
         for (shard, receiver) in receivers {
             let acknowledge: BTreeMap<ShardId, mpsc::WeakSender<Job>> =
                 finisher.queues.iter().map(|(s, q)| (*s, q.downgrade())).collect();
@@ -68,15 +75,31 @@ impl Finisher {
 
     /// Has participants told.
     pub(crate) fn finish(&self, ends: impl IntoIterator<Item = End>) {
+        let mut last: Option<(Arc<Outcome>, Option<Arc<OwnedSemaphorePermit>>)> = None;
         for end in ends {
-            self.put(end.participant, Job::Finish(end));
+            let of_last = last.as_ref().filter(|(outcome, _)| Arc::ptr_eq(outcome, &end.outcome));
+            let permit = match of_last {
+                Some((_, permit)) => permit.clone(),
+                None => self.permit(&end.outcome),
+            };
+            last = Some((end.outcome.clone(), permit.clone()));
+            match permit {
+                Some(permit) => self.put(end.participant, Job::Finish(end, permit)),
+                None => self.dropped.increment(1),
+            }
         }
+    }
+
+    /// A place for the events of an outcome, until all participants have been told; none when too many wait.
+    fn permit(&self, outcome: &Outcome) -> Option<Arc<OwnedSemaphorePermit>> {
+        let events = u32::try_from(outcome.events()).ok()?;
+        self.events.clone().try_acquire_many_owned(events).ok().map(Arc::new)
     }
 
     /// Has deciders told that these participants were told already.
     pub(crate) fn acknowledge(&self, ends: &[End]) {
         for end in ends {
-            if matches!(end.outcome, Outcome::Committed(_)) {
+            if matches!(*end.outcome, Outcome::Committed(_)) {
                 self.put(end.decider, Job::Acknowledge(end.participant, end.txn));
             }
         }
@@ -107,11 +130,14 @@ async fn work(
             events += job.events();
             waiting.push(job);
         }
-        let mut ends = Vec::new();
+        let (mut ends, mut permits) = (Vec::new(), Vec::new());
         let mut done: BTreeMap<ShardId, Vec<TxnId>> = BTreeMap::new();
         for job in waiting.drain(..) {
             match job {
-                Job::Finish(end) => ends.push(end),
+                Job::Finish(end, permit) => {
+                    ends.push(end);
+                    permits.push(permit);
+                }
                 Job::Acknowledge(participant, txn) => done.entry(participant).or_default().push(txn),
             }
         }
@@ -121,7 +147,7 @@ async fn work(
         let mut commands: Vec<Command> = done.into_iter().map(|(s, txns)| Command::Acknowledge(s, txns)).collect();
         if !ends.is_empty() {
             points::BEFORE_FINISH.pass_async().await;
-            commands.push(Command::Finish(ends.iter().map(|e| (e.txn, e.outcome.clone())).collect()));
+            commands.push(Command::Finish(ends.iter().map(|e| (e.txn, Outcome::clone(&e.outcome))).collect()));
         }
         if let Err(e) = links.send(shard, Request::commands(commands), limits::REQUEST_TIMEOUT).await {
             tracing::debug!(shard, why = %e, "a finish was not answered; recovery ends these transfers");
@@ -131,12 +157,61 @@ async fn work(
         if !ends.is_empty() {
             points::FINISHED.pass_async().await;
         }
-        for end in ends.into_iter().filter(|e| matches!(e.outcome, Outcome::Committed(_))) {
+        for end in ends.into_iter().filter(|e| matches!(*e.outcome, Outcome::Committed(_))) {
             let job = Job::Acknowledge(shard, end.txn);
             let queue = acknowledge.get(&end.decider).and_then(mpsc::WeakSender::upgrade);
             if queue.is_none_or(|q| q.try_send(job).is_err()) {
                 dropped.increment(1);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crest_ledger::limits::BATCH_EVENTS_MAX;
+    use crest_ledger::txn::Commit;
+    use crest_link::{Answering, ShardLink};
+    use crest_topology::SlotMap;
+
+    /// A shard that never answers.
+    struct Silent;
+
+    impl ShardLink for Silent {
+        fn send(&self, _: Request) -> Answering {
+            Box::pin(std::future::pending())
+        }
+
+        fn address(&self) -> String {
+            String::new()
+        }
+    }
+
+    /// The ends of a chain of the most events on so many shards.
+    fn ends(first_id: u128, shards: ShardId) -> Vec<End> {
+        let outcome = Arc::new(Outcome::Committed(vec![Commit { timestamp: 5, amount: 7 }; BATCH_EVENTS_MAX]));
+        let txn = TxnId { first_id, attempt: 1 };
+        (0..shards).map(|participant| End { participant, decider: 0, txn, outcome: outcome.clone() }).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn decisions_that_wait_have_a_bound_in_events_and_each_counts_once_for_all_its_shards() {
+        let shards: Vec<ShardId> = (0..4).collect();
+        let link = |shard: &ShardId| (*shard, Arc::new(Silent) as Arc<dyn ShardLink>);
+        let links = Links::new(SlotMap::even(&shards).unwrap(), shards.iter().map(link).collect());
+        let finisher = Finisher::start(&links);
+        let places = limits::FINISH_EVENTS_MAX / BATCH_EVENTS_MAX;
+        for n in 1..=places {
+            finisher.finish(ends(n as u128, 4));
+            assert_eq!(finisher.events.available_permits(), limits::FINISH_EVENTS_MAX - n * BATCH_EVENTS_MAX);
+        }
+        let waiting = finisher.queues[&3].max_capacity() - finisher.queues[&3].capacity();
+        finisher.finish(ends(1_000_000, 4));
+        let now = finisher.queues[&3].max_capacity() - finisher.queues[&3].capacity();
+        assert_eq!((waiting, now), (places, places), "there is no room for one more");
+        // All messages go unanswered for the time that they have, and nothing is kept of them.
+        tokio::time::sleep(limits::REQUEST_TIMEOUT * places as u32 + limits::REQUEST_TIMEOUT).await;
+        assert_eq!(finisher.events.available_permits(), limits::FINISH_EVENTS_MAX);
     }
 }

@@ -7,17 +7,35 @@ use crest_ledger::txn::{Event, ShardId, TxnId};
 use crest_ledger::wire::in_doubt::ShownEvent;
 use crest_ledger::{Transfer, TransferFlags};
 use crest_proto::{border, v1};
+use prost::Message;
 
 use crate::in_doubt::{Attempt, InDoubt, Resolutions, ShardAt, State};
 use crate::limits;
 use crate::resolve::ResolvedAttempt;
 
-/// The answer to `ListInDoubt`.
+/// Stands at the end of a text that was cut.
+const CUT: &str = "...";
+
+/// Bytes around a row: its tag and its length.
+const ROW_FIELD_BYTES: usize = 5;
+
+/// The answer to `ListInDoubt`: as many of the attempts as a message has room for, and where the next page goes on.
 pub(crate) fn list(in_doubt: InDoubt) -> v1::ListInDoubtResponse {
     let by_number: BTreeMap<ShardId, &ShardAt> = in_doubt.shards.iter().map(|at| (at.shard, at)).collect();
+    let (mut attempts, mut bytes, mut next, mut last) = (Vec::new(), 0, in_doubt.next, None);
+    for attempt in &in_doubt.attempts {
+        let row = row(attempt, &by_number);
+        bytes += row.encoded_len() + ROW_FIELD_BYTES;
+        if bytes > limits::ATTEMPTS_BYTES_MAX && last.is_some() {
+            next = last;
+            break;
+        }
+        last = Some((attempt.since, attempt.txn));
+        attempts.push(row);
+    }
     v1::ListInDoubtResponse {
-        attempts: in_doubt.attempts.iter().map(|attempt| row(attempt, &by_number)).collect(),
-        next_cursor: in_doubt.next.map(border::in_doubt_cursor).unwrap_or_default(),
+        attempts,
+        next_cursor: next.map(border::in_doubt_cursor).unwrap_or_default(),
         shards: in_doubt.shards.iter().map(shard_at).collect(),
     }
 }
@@ -41,9 +59,18 @@ pub(crate) fn resolved(attempt: &ResolvedAttempt) -> v1::ResolveResponse {
     }
 }
 
+/// The beginning of a text that is too long to be shown.
+pub(crate) fn shown(text: &str) -> String {
+    if text.len() <= limits::SHOWN_BYTES_MAX {
+        return text.to_owned();
+    }
+    let end = (0..=limits::SHOWN_BYTES_MAX - CUT.len()).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}{CUT}", &text[..end])
+}
+
 fn shard_at(at: &ShardAt) -> v1::ShardAt {
-    let error = at.error.clone().unwrap_or_default();
-    v1::ShardAt { shard: at.shard, address: at.address.clone(), answers: at.error.is_none(), error }
+    let error = at.error.as_deref().map(shown).unwrap_or_default();
+    v1::ShardAt { shard: at.shard, address: shown(&at.address), answers: at.error.is_none(), error }
 }
 
 fn row(attempt: &Attempt, shards: &BTreeMap<ShardId, &ShardAt>) -> v1::InDoubtAttempt {
@@ -122,5 +149,83 @@ fn resolution(shard: ShardId, txn: &TxnId, kept: &Resolution) -> v1::Resolution 
         reason: kept.reason.clone(),
         by: kept.by.clone(),
         shard,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crest_ledger::Timestamp;
+    use crest_ledger::limits::SHARDS_MAX;
+    use crest_ledger::wire::in_doubt::{ATTEMPTS_MAX, EVENTS_SHOWN};
+    use std::time::Duration;
+
+    /// The longest page that a router can put together: full, of chains over all shards, none of which answers or has a leader.
+    fn longest(after: Option<(Timestamp, TxnId)>, limit: usize) -> InDoubt {
+        let text = "a-long-address.example:65535, ".repeat(100);
+        let shard = |shard| ShardAt { shard, address: text.clone(), error: Some(text.clone()) };
+        let all: Vec<ShardId> = (0..SHARDS_MAX as ShardId).collect();
+        let event = |index| {
+            let n = u128::MAX;
+            let (ledger, id) = (u32::MAX, n);
+            let t = Transfer {
+                id,
+                debit_account_id: n,
+                credit_account_id: n,
+                pending_id: n,
+                ledger,
+                ..Transfer::default()
+            };
+            ShownEvent { index, amount: n, event: Event::Transfer(t) }
+        };
+        let attempt = |since| Attempt {
+            txn: TxnId { first_id: u128::MAX, attempt: u64::MAX },
+            state: State::Unknown,
+            age: Duration::MAX,
+            since,
+            decider: 1_023,
+            holders: all.clone(),
+            waits_for: all.clone(),
+            events: (0..EVENTS_SHOWN as u16).map(|n| event(u16::MAX - n)).collect(),
+            event_count: u32::MAX,
+        };
+        let first = after.map_or(0, |(since, _)| since + 1);
+        let attempts: Vec<Attempt> = (first..1_500).take(limit).map(attempt).collect();
+        let last = attempts.last().map(|attempt| (attempt.since, attempt.txn));
+        let next = last.filter(|(since, _)| *since < 1_499);
+        InDoubt { attempts, next, shards: all.into_iter().map(shard).collect() }
+    }
+
+    #[test]
+    fn the_longest_page_is_a_message_that_every_client_takes_and_no_attempt_is_left_out() {
+        let (mut after, mut seen, mut pages) = (None, Vec::new(), 0);
+        loop {
+            let page = list(longest(after, ATTEMPTS_MAX));
+            let bytes = page.encoded_len();
+            assert!(bytes < limits::MESSAGE_BYTES_MAX, "{bytes} bytes");
+            seen.extend(page.attempts.iter().map(|attempt| attempt.since));
+            pages += 1;
+            if page.next_cursor.is_empty() {
+                break;
+            }
+            let request = v1::ListInDoubtRequest { limit: 1, cursor: page.next_cursor, ..Default::default() };
+            after = Some(border::in_doubt_filter_from(&request).unwrap().after);
+        }
+        assert!(pages > 2 && seen.iter().copied().eq(0..1_500), "{pages} pages, {} attempts", seen.len());
+    }
+
+    #[test]
+    fn a_page_that_fits_goes_on_where_it_was_to() {
+        let page = list(longest(None, 3));
+        let after = (2, TxnId { first_id: u128::MAX, attempt: u64::MAX });
+        assert_eq!((page.attempts.len(), page.next_cursor), (3, border::in_doubt_cursor(after)));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_letters() {
+        let most = limits::SHOWN_BYTES_MAX;
+        assert_eq!(shown(&"x".repeat(most)), "x".repeat(most));
+        let cut = shown(&"é".repeat(most));
+        assert!(cut.len() <= most && cut.ends_with("é..."), "{cut}");
     }
 }

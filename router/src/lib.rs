@@ -19,6 +19,7 @@ pub mod reads;
 pub mod readiness;
 pub mod audit;
 pub mod backup;
+mod audit_messages;
 mod backup_messages;
 pub mod in_doubt;
 pub mod resolve;

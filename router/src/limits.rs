@@ -85,8 +85,16 @@ pub const READY_INTERVAL: Duration = Duration::from_secs(1);
 /// an answer that does not come [`STATUS_TIMEOUT`].
 pub const READY_PATIENCE: Duration = Duration::from_secs(6);
 
-/// Shards that are named of one attempt in doubt: with 1,000 attempts of a page, some 2 MB at the most.
+/// Shards that are named of one attempt in doubt, as holders and as those that are waited for.
 pub const SHARDS_SHOWN: usize = 16;
+
+/// Bytes of a shard's address, and of the reason why it does not answer, that an operator is shown; of longer ones the beginning.
+/// While no leader is known, a shard's address is that of all its replicas.
+pub const SHOWN_BYTES_MAX: usize = 512;
+
+/// Bytes of the attempts in one page of what is in doubt. One is 20 KB at the most (33 shards and 8 events), so a page may end
+/// before its limit of 1,000. Beside them stand all shards, 1 KB each.
+pub const ATTEMPTS_BYTES_MAX: usize = 2 << 20;
 
 /// How long a shard's part of an audit may take: it reads everything, some million rows a second.
 pub const AUDIT_TIMEOUT: Duration = Duration::from_secs(3_600);
@@ -143,9 +151,19 @@ pub const STEPWISE_EVENTS_MAX: usize = 128;
 /// Facts about accounts and pending transfers that a router remembers: they never change. About 64 bytes each.
 pub const KNOWN_MAX: usize = 262_144;
 
-/// Finishes and acknowledgements that wait for one shard. Beyond it they are dropped: recovery does them.
+/// Finishes and acknowledgements that wait for one shard, some 100 bytes each. Beyond it they are dropped: recovery does them.
 pub const FINISHES_MAX: usize = 262_144;
 
+/// Events of decisions that wait for all shards, 24 bytes each: 100 MB. A decision counts once, however many shards are to be
+/// told of it. Beyond it they are dropped too.
+pub const FINISH_EVENTS_MAX: usize = 1 << 22;
+
+const _: () = assert!(
+    ATTEMPTS_BYTES_MAX + crest_ledger::limits::SHARDS_MAX as usize * (2 * SHOWN_BYTES_MAX + 32) < MESSAGE_BYTES_MAX,
+    "a page of what is in doubt is a message that every client takes"
+);
+const _: () =
+    assert!(crest_ledger::limits::BATCH_EVENTS_MAX <= FINISH_EVENTS_MAX, "the longest chain is told by its router");
 const _: () = assert!(
     READY_PATIENCE.as_nanos() > READY_INTERVAL.as_nanos() + 2 * STATUS_TIMEOUT.as_nanos(),
     "one answer may be lost"

@@ -15,6 +15,7 @@ use tonic::Status;
 
 use crate::error::RouterError;
 use crate::in_doubt::{ShardAt, decider};
+use crate::in_doubt_messages::shown;
 use crate::limits;
 use crate::reads::other_answer;
 use crate::router::Router;
@@ -67,7 +68,7 @@ pub enum ResolveError {
     ManySilent {
         /// The attempt's name.
         attempt: String,
-        /// The shards and their addresses.
+        /// The shards.
         silent: String,
     },
     /// As of every request.
@@ -177,8 +178,8 @@ impl Router {
     }
 
     fn decider_silent(&self, txn: &TxnId, shard: ShardId, why: &str) -> ResolveError {
-        let address = self.shard_at(shard, None).address;
-        ResolveError::DeciderSilent { attempt: attempt_to(txn), shard, address, why: why.to_owned() }
+        let address = shown(&self.shard_at(shard, None).address);
+        ResolveError::DeciderSilent { attempt: attempt_to(txn), shard, address, why: shown(why) }
     }
 
     fn nobody_knows(&self, txn: &TxnId, silent: &BTreeMap<ShardId, String>) -> ResolveError {
@@ -186,11 +187,28 @@ impl Router {
         if silent.is_empty() {
             return ResolveError::NotFound { attempt };
         }
-        // Of a large cluster that is down altogether, some are enough.
-        let some = silent.keys().take(limits::SHARDS_SHOWN);
-        let named: Vec<String> = some.map(|s| format!("shard {s} at {}", self.shard_at(*s, None).address)).collect();
-        let more = silent.len() - named.len();
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        ResolveError::ManySilent { attempt, silent: format!("{}{more}", named.join(", ")) }
+        ResolveError::ManySilent { attempt, silent: named(silent) }
+    }
+}
+
+/// The silent shards, by number alone: an error travels in a header, which is 16 KiB at the most, and `crest status` has the addresses.
+fn named(silent: &BTreeMap<ShardId, String>) -> String {
+    // Of a large cluster that is down altogether, some are enough.
+    let named: Vec<String> = silent.keys().take(limits::SHARDS_SHOWN).map(|shard| format!("shard {shard}")).collect();
+    let more = silent.len() - named.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", named.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silent_shards_are_named_in_few_words_however_many_they_are() {
+        let silent = |shards| (0..shards).map(|shard| (shard, "why".repeat(1_000))).collect();
+        assert_eq!(named(&silent(2)), "shard 0, shard 1");
+        let all = named(&silent(1_024));
+        assert!(all.len() < 256 && all.ends_with("shard 15 and 1008 more"), "{all}");
     }
 }

@@ -8,20 +8,16 @@ use crest_proto::border::{self, FieldError};
 use crest_proto::v1;
 use crest_proto::v1::ledger_server::{Ledger, LedgerServer};
 use crest_proto::v1::operations_server::{Operations, OperationsServer};
-use crest_proto::v1::watch_audit_response::Update;
 use crest_server::request::Intake;
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::audit::Audit;
-use crate::audit::progress::{Progress, Stage};
 use crate::calls::{Calls, asked_for};
-use crate::error::RouterError;
 use crate::reads::ReadAt;
 use crate::router::Router;
-use crate::{backup_messages, in_doubt_messages, limits, shard_times, status_message};
+use crate::{audit_messages, backup_messages, in_doubt_messages, limits, shard_times, status_message};
 
 /// The methods of [`LedgerService`], as the metrics name them.
 const LEDGER_METHODS: [&str; 9] = [
@@ -50,6 +46,7 @@ pub fn ledger_server(router: Router) -> LedgerServer<LedgerService> {
 /// The service `crest.v1.Operations`.
 pub fn operations_server(router: Router) -> OperationsServer<OperationsService> {
     OperationsServer::new(OperationsService { router, calls: Calls::of(&OPERATIONS_METHODS) })
+        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
 }
 
 /// Clients' requests.
@@ -217,25 +214,14 @@ impl LedgerService {
 impl Operations for OperationsService {
     async fn audit(&self, _request: Request<v1::AuditRequest>) -> Answer<v1::AuditResponse> {
         let call = self.calls.begin("audit", Traffic::Live);
-        call.end(async { Ok((self.router.audit().await.map(audit_to).map_err(not_audited)?, Traffic::Live)) }).await
+        call.end(async { Ok((audit_messages::audit(self.router.audit().await)?, Traffic::Live)) }).await
     }
 
     type WatchAuditStream = ReceiverStream<Result<v1::WatchAuditResponse, Status>>;
 
     async fn watch_audit(&self, _request: Request<v1::AuditRequest>) -> Answer<Self::WatchAuditStream> {
-        let (updates, stream) = mpsc::channel(limits::AUDIT_UPDATES_MAX);
-        let router = self.router.clone();
         let call = self.calls.begin("watch_audit", Traffic::Live);
-        tokio::spawn(async move {
-            let ended = tokio::select! {
-                biased;
-                ended = watch_audit(&router, &updates) => ended,
-                () = updates.closed() => return,
-            };
-            let update = call.end(async { Ok((ended.map(audit_to).map_err(not_audited)?, Traffic::Live)) }).await;
-            let _ = updates.send(update.map(|r| Update::Response(r.into_inner())).map(update_to)).await;
-        });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(audit_messages::stream(self.router.clone(), call)))
     }
 
     type BackupStream = ReceiverStream<Result<v1::BackupResponse, Status>>;
@@ -291,73 +277,6 @@ impl Operations for OperationsService {
             Ok((in_doubt_messages::resolutions(&self.router.resolutions(limit).await), Traffic::Live))
         })
         .await
-    }
-}
-
-/// Audits, and tells on the way how far it is. A client that does not read what comes misses some of it.
-async fn watch_audit(
-    router: &Router,
-    updates: &mpsc::Sender<Result<v1::WatchAuditResponse, Status>>,
-) -> Result<Audit, RouterError> {
-    let (tell, mut seen) = watch::channel(Progress::default());
-    let mut audit = std::pin::pin!(router.audit_watched(Some(&tell)));
-    loop {
-        tokio::select! {
-            biased;
-            ended = &mut audit => return ended,
-            _ = seen.changed() => {
-                let progress = progress_to(*seen.borrow_and_update());
-                let _ = updates.try_send(Ok(update_to(Update::Progress(progress))));
-            }
-        }
-    }
-}
-
-fn update_to(update: Update) -> v1::WatchAuditResponse {
-    v1::WatchAuditResponse { update: Some(update) }
-}
-
-fn audit_to(audit: Audit) -> v1::AuditResponse {
-    let totals = audit.totals.iter().map(|(ledger, ([dp, dpo, cp, cpo], accounts))| v1::LedgerTotals {
-        ledger: *ledger,
-        debits_pending: border::number_to(*dp),
-        credits_pending: border::number_to(*cp),
-        debits_posted: border::number_to(*dpo),
-        credits_posted: border::number_to(*cpo),
-        accounts: *accounts,
-    });
-    v1::AuditResponse {
-        holds: audit.findings.is_empty(),
-        timestamp: audit.at,
-        accounts: audit.accounts,
-        transfers: audit.transfers,
-        cross_shard_transfers: audit.cross_shard,
-        totals: totals.collect(),
-        findings: audit.findings.iter().map(border::finding_to).collect(),
-        findings_left_out: audit.left_out,
-        rows: audit.rows,
-    }
-}
-
-fn progress_to(progress: Progress) -> v1::AuditProgress {
-    let stage = match progress.stage {
-        Stage::Waiting => v1::AuditStage::Waiting,
-        Stage::Reading => v1::AuditStage::Reading,
-        Stage::Naming => v1::AuditStage::Naming,
-        Stage::Pairing => v1::AuditStage::Pairing,
-    };
-    let Progress { shards, shards_done, rows, rows_expected, .. } = progress;
-    v1::AuditProgress { stage: stage.into(), shards, shards_done, rows, rows_expected }
-}
-
-/// An audit changes nothing: there is nothing that could be unknown, and it may be tried again.
-fn not_audited(e: RouterError) -> Status {
-    match e {
-        RouterError::Invalid(why) => Status::invalid_argument(why),
-        RouterError::Refused(why) => Status::resource_exhausted(format!("{why}; nothing is proved, audit again later")),
-        RouterError::Outage(why) | RouterError::Unknown(why) => {
-            Status::unavailable(format!("{why}; nothing is proved, audit again"))
-        }
     }
 }
 

@@ -8,6 +8,8 @@ use crest_link::LinkError;
 use crest_proto::v1;
 use crest_topology::SlotRange;
 
+use crate::in_doubt_messages::shown;
+
 /// The answer to `Status`: of each shard what it says of itself, and its slots by the router's own map, which are told also
 /// of those that do not answer.
 pub(crate) fn status(
@@ -19,7 +21,7 @@ pub(crate) fn status(
     let shards = shards.into_iter().map(|(shard, address, status)| {
         let slots = slots.iter().filter(|range| range.shard == shard);
         let slots = slots.map(|r| v1::SlotRange { first: r.first.into(), last: r.last.into() }).collect();
-        let known = v1::ShardStatus { shard, address, slots, ..v1::ShardStatus::default() };
+        let known = v1::ShardStatus { shard, address: shown(&address), slots, ..v1::ShardStatus::default() };
         with_health(one(known, status), health.get(&shard))
     });
     v1::StatusResponse { epoch, shards: shards.collect() }
@@ -28,7 +30,7 @@ pub(crate) fn status(
 fn one(known: v1::ShardStatus, status: Result<ShardStatus, LinkError>) -> v1::ShardStatus {
     let s = match status {
         Ok(status) => status,
-        Err(error) => return v1::ShardStatus { reachable: false, error: error.to_string(), ..known },
+        Err(error) => return v1::ShardStatus { reachable: false, error: shown(&error.to_string()), ..known },
     };
     v1::ShardStatus {
         reachable: true,

@@ -7,7 +7,7 @@ use super::rows::{Table, ledger_cell};
 use crest_ledger::finding::sentence::Words;
 use crest_ledger::{Timestamp, is_rehearsal};
 use crest_loadgen::progress::Progress;
-use crest_proto::border::{finding_from, number_from};
+use crest_proto::border::{MoreTotals, finding_from, number_from};
 use crest_proto::v1;
 use crest_proto::v1::watch_audit_response::Update;
 use serde_json::{Value, json};
@@ -57,14 +57,17 @@ async fn watch(args: &Args) -> Result<v1::AuditResponse, Failure> {
     let mut client = args.common.operations().await?;
     let updates = client.watch_audit(v1::AuditRequest {}).await;
     let mut updates = updates.map_err(|s| Failure::of_read(&s))?.into_inner();
-    let (mut progress, mut pace) = (Progress::of_parts(), Pace::begin());
+    let (mut progress, mut pace, mut more) = (Progress::of_parts(), Pace::begin(), MoreTotals::default());
     let ended = loop {
         match updates.message().await.map_err(|s| Failure::of_read(&s)) {
             Ok(Some(v1::WatchAuditResponse { update: Some(Update::Progress(seen)) })) => {
                 progress.of(seen.rows_expected);
                 progress.show(seen.rows, || pace.line(&seen));
             }
-            Ok(Some(v1::WatchAuditResponse { update: Some(Update::Response(audit)) })) => break Ok(audit),
+            Ok(Some(v1::WatchAuditResponse { update: Some(Update::Totals(totals)) })) => more.take(totals),
+            Ok(Some(v1::WatchAuditResponse { update: Some(Update::Response(audit)) })) => {
+                break more.complete(audit).map_err(|e| Failure::broken_answer(format!("the audit's answer: {e}")));
+            }
             Ok(Some(v1::WatchAuditResponse { update: None })) => {}
             Ok(None) => break Err(Failure::broken_answer("the audit ended without a result")),
             Err(failure) => break Err(failure),

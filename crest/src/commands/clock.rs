@@ -29,10 +29,9 @@ Exit codes: 0 all shards are within 10 s of each other, 1 they are not, or one d
     Show(Options),
     /// Advance all shards to the time of the one that is furthest ahead, so that they accept each other's messages
     #[command(after_help = "Example:
-  crest clock show       is one shard ahead of the others?
-  crest clock align      payments between all shards go on
+  crest clock align
 
-Correct the machines' clocks first. Timestamps then go on from the latest time, at half speed until real time has caught up. No
+Look first, with 'crest clock show', and correct the machines' clocks. Timestamps then go on from the latest time, at half speed until real time has caught up. No
 reservation ends early: its end is judged by the machines' clocks. A reservation that is made meanwhile carries an advanced timestamp,
 and may last longer than its timeout by as much as that is ahead. It can be repeated.
 

@@ -28,6 +28,7 @@ struct State {
     accounts: Vec<crest_ledger::Account>,
     transfers: Vec<crest_ledger::Transfer>,
     audit: v1::AuditResponse,
+    audit_totals: Vec<v1::AuditTotals>,
     audit_silent: bool,
     status: v1::StatusResponse,
     in_doubt: v1::ListInDoubtResponse,
@@ -48,6 +49,11 @@ impl Fake {
 
     pub(super) fn set_audit(&self, audit: v1::AuditResponse) {
         self.state.lock().unwrap().audit = audit;
+    }
+
+    /// What comes before the audit's answer.
+    pub(super) fn set_audit_totals(&self, totals: Vec<v1::AuditTotals>) {
+        self.state.lock().unwrap().audit_totals = totals;
     }
 
     /// Audits make progress from now on, and never end.
@@ -223,7 +229,10 @@ impl Operations for Fake {
         let progress = v1::AuditProgress { shards: 2, rows: 5, rows_expected: 10, ..Default::default() };
         let state = self.state.lock().unwrap();
         let mut updates = vec![None, Some(Update::Progress(progress))];
-        updates.extend((!state.audit_silent).then(|| Some(Update::Response(state.audit.clone()))));
+        if !state.audit_silent {
+            updates.extend(state.audit_totals.iter().cloned().map(|totals| Some(Update::Totals(totals))));
+            updates.push(Some(Update::Response(state.audit.clone())));
+        }
         let updates = tokio_stream::iter(updates).map(|update| Ok(v1::WatchAuditResponse { update }));
         Ok(Response::new(Box::pin(updates.chain(tokio_stream::pending()))))
     }

@@ -1,7 +1,7 @@
 //! The commands against a router of their own, from the words of the command line to what is printed.
 
 use super::fake::{AMOUNT_MAX, BUSY, Fake, SILENT};
-use super::{Command, account, audit, backup, cluster, health, outcome, query, restore, status, transfer, txn};
+use super::{Command, account, audit, backup, clock, cluster, health, outcome, query, restore, status, transfer, txn};
 use clap::{CommandFactory, Parser};
 use crest_ledger::TransferFlags;
 use crest_ledger::finding::{Field, Finding, FindingKind};
@@ -17,6 +17,7 @@ struct Cli {
 }
 
 /// What a command printed, and its exit code.
+#[derive(Debug)]
 pub(super) struct Printed {
     pub(super) out: String,
     pub(super) error: String,
@@ -45,6 +46,7 @@ pub(super) async fn crest(router: &str, line: &str) -> Printed {
         Command::Status(args) => status::execute(args).await,
         Command::Health(args) => health::execute(args).await,
         Command::Txn(args) => txn::execute(args).await,
+        Command::Clock(args) => clock::execute(args).await,
         Command::Cluster(args) => cluster::execute(args).await,
         Command::Backup(args) => backup::execute(args).await,
         Command::Restore(args) => restore::execute(args),
@@ -287,6 +289,26 @@ LEDGER                  ACCOUNTS  DEBITS POSTED  CREDITS POSTED  DEBITS PENDING 
     assert!(text.ends_with(expected), "{text}");
     let json = crest(&router, "audit --json").await.json();
     assert_eq!((&json["totals"][0]["rehearsal"], &json["totals"][1]["rehearsal"]), (&false.into(), &true.into()));
+}
+
+#[tokio::test]
+async fn the_totals_of_more_ledgers_than_an_answer_holds_are_all_shown() {
+    let fake = Fake::default();
+    let router = fake.serve().await;
+    let of = |ledger| v1::LedgerTotals { ledger, accounts: 1, ..Default::default() };
+    fake.set_audit_totals(vec![
+        v1::AuditTotals { totals: vec![of(3), of(4)] },
+        v1::AuditTotals { totals: vec![of(5)] },
+    ]);
+    let audit = v1::AuditResponse { holds: true, totals: vec![of(1), of(2)], totals_left_out: 3, ..Default::default() };
+    fake.set_audit(audit.clone());
+    let json = crest(&router, "audit --json").await.json();
+    let ledgers: Vec<u64> = json["totals"].as_array().unwrap().iter().filter_map(|t| t["ledger"].as_u64()).collect();
+    assert_eq!(ledgers, [1, 2, 3, 4, 5]);
+    fake.set_audit(v1::AuditResponse { totals_left_out: 4, ..audit });
+    let missing = crest(&router, "audit").await;
+    assert_eq!(missing.code, 3, "{missing:?}");
+    assert!(missing.error.contains("totals_left_out: expected 3, which came before, got 4"), "{missing:?}");
 }
 
 #[tokio::test]

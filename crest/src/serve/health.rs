@@ -64,7 +64,8 @@ mod tests {
     use tonic_health::pb::health_client::HealthClient;
 
     async fn asked(address: &str, service: &str) -> Result<i32, tonic::Code> {
-        let mut client = HealthClient::connect(format!("http://{address}")).await.unwrap();
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let mut client = HealthClient::new(endpoint.connect().await.unwrap());
         let answer = client.check(HealthCheckRequest { service: service.to_owned() }).await;
         answer.map(|answer| answer.into_inner().status).map_err(|status| status.code())
     }

@@ -5,9 +5,10 @@
 //! again for a part that differs, and for its rows once they are few. Every message has a bound that does not depend on
 //! how many transfers there are.
 
-use super::codec::{Packed, pack_list, unpack_list};
+use super::codec::{Packed, pack_at_most, pack_list, unpack_list};
 use crate::Timestamp;
 use crate::finding::{CAUSES_MAX, Field, Finding, FindingKind};
+use crate::limits::SHARDS_MAX;
 use crate::packed::{Reader, Writer};
 use crate::records::TransferRecord;
 use crate::txn::ShardId;
@@ -27,6 +28,26 @@ pub const BUCKETS: u64 = 256;
 /// Halves in one answer, and records in one look-up: 129 bytes each, 129 KB.
 pub const HALVES_MAX: usize = 1_000;
 
+/// Ledger numbers whose sums are in one message: 76 bytes each, 311 KB; some 400 KB as a message of the public API. Clients
+/// choose the numbers and may choose a new one for every account, so the sums of a shard come in pages.
+pub const TOTALS_MAX: usize = 4_096;
+
+/// Sums of halves in one message: those of the payers and of the payees here, by the other shard.
+pub const HALVES_SUMS_MAX: usize = 2 * SHARDS_MAX as usize;
+
+/// The sums of all accounts of one ledger number: debits_pending, debits_posted, credits_pending, credits_posted, modulo
+/// 2^128, and how many accounts.
+pub type LedgerSums = (u32, [u128; 4], u64);
+
+/// The sums of some ledger numbers, in the order of the numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TotalsPage {
+    /// At most [`TOTALS_MAX`].
+    pub totals: Vec<LedgerSums>,
+    /// Whether the shard has higher ledger numbers than the last one of these.
+    pub more: bool,
+}
+
 /// One shard's part of an audit at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardAudit {
@@ -36,8 +57,8 @@ pub struct ShardAudit {
     pub transfers: u64,
     /// Of which the payee is elsewhere.
     pub cross_shard: u64,
-    /// By ledger number: debits_pending, debits_posted, credits_pending, credits_posted, and the accounts.
-    pub totals: Vec<(u32, [u128; 4], u64)>,
+    /// The sums of the lowest ledger numbers. The shard keeps the others until the router asks for them.
+    pub totals: TotalsPage,
     /// Of cross-shard records, by (1 when the payer is here, else 0; the other account's shard): how many, and the sum of
     /// their fingerprints. The other shard has the same for its halves.
     pub halves: Vec<(u8, u32, u64, u128)>,
@@ -154,7 +175,7 @@ impl Packed for TransferRecord {
     }
 }
 
-impl Packed for (u32, [u128; 4], u64) {
+impl Packed for LedgerSums {
     const BYTES_MIN: usize = 76;
 
     fn pack(&self, out: &mut Vec<u8>) {
@@ -165,6 +186,19 @@ impl Packed for (u32, [u128; 4], u64) {
 
     fn unpack(r: &mut Reader<'_>) -> Option<Self> {
         Some((r.u32()?, [r.u128()?, r.u128()?, r.u128()?, r.u128()?], r.u64()?))
+    }
+}
+
+impl Packed for TotalsPage {
+    const BYTES_MIN: usize = 5;
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        pack_at_most(&self.totals, TOTALS_MAX, out);
+        self.more.pack(out);
+    }
+
+    fn unpack(r: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { totals: unpack_list(r, TOTALS_MAX)?, more: Packed::unpack(r)? })
     }
 }
 
@@ -237,12 +271,12 @@ impl Packed for Finding {
 }
 
 impl Packed for ShardAudit {
-    const BYTES_MIN: usize = 52;
+    const BYTES_MIN: usize = 53;
 
     fn pack(&self, out: &mut Vec<u8>) {
         Writer(out).u64(self.accounts).u64(self.transfers).u64(self.cross_shard);
-        pack_list(&self.totals, out);
-        pack_list(&self.halves, out);
+        self.totals.pack(out);
+        pack_at_most(&self.halves, HALVES_SUMS_MAX, out);
         pack_list(&self.findings[..self.findings.len().min(FINDINGS_MAX)], out);
         Writer(out).u64(self.left_out).u64(self.rows);
     }
@@ -252,8 +286,8 @@ impl Packed for ShardAudit {
             accounts: r.u64()?,
             transfers: r.u64()?,
             cross_shard: r.u64()?,
-            totals: unpack_list(r, usize::MAX)?,
-            halves: unpack_list(r, usize::MAX)?,
+            totals: Packed::unpack(r)?,
+            halves: unpack_list(r, HALVES_SUMS_MAX)?,
             findings: unpack_list(r, FINDINGS_MAX)?,
             left_out: r.u64()?,
             rows: r.u64()?,
@@ -276,6 +310,38 @@ mod tests {
                 assert_eq!((query.bucket_of(part.min), query.bucket_of(part.max)), (i, i));
             }
         }
+    }
+
+    /// The longest part that a shard can build.
+    fn longest() -> ShardAudit {
+        let finding = Finding {
+            causes: vec![(7, 8); CAUSES_MAX],
+            detail: "x".repeat(DETAIL_BYTES_MAX),
+            ..Finding::new(FindingKind::StoreDamaged)
+        };
+        let sums = |ledger| (ledger, [u128::MAX; 4], u64::MAX);
+        ShardAudit {
+            totals: TotalsPage { totals: (0..TOTALS_MAX as u32).map(sums).collect(), more: true },
+            halves: vec![(1, 2, 3, 4); HALVES_SUMS_MAX],
+            findings: vec![finding; FINDINGS_MAX],
+            ..ShardAudit::default()
+        }
+    }
+
+    #[test]
+    fn the_longest_part_of_a_shard_reads_back_and_is_far_below_a_message() {
+        let mut bytes = Vec::new();
+        longest().pack(&mut bytes);
+        assert!(bytes.len() < 1 << 20, "{} bytes", bytes.len());
+        assert_eq!(ShardAudit::unpack(&mut Reader(&bytes)), Some(longest()));
+    }
+
+    #[test]
+    #[should_panic(expected = "a list of 4097 items is packed, and the other side reads at most 4096")]
+    fn more_sums_than_the_other_side_reads_are_not_sent() {
+        let mut audit = longest();
+        audit.totals.totals.push((u32::MAX, [0; 4], 1));
+        audit.pack(&mut Vec::new());
     }
 
     #[test]

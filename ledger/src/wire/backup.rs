@@ -4,7 +4,8 @@
 //! one page after the other. A page has rows of one kind in the very bytes that the files of a backup hold. The last one is
 //! a [`BackupEnd`]: what must be true of all pages together, and where the next backup goes on.
 
-use super::codec::{Packed, pack_list, unpack_list};
+use super::audit::{HALVES_SUMS_MAX, LedgerSums, TOTALS_MAX};
+use super::codec::{Packed, pack_at_most, unpack_list};
 use crate::clock::Timestamp;
 use crate::packed::{Reader, Writer};
 use crate::txn::ShardId;
@@ -12,8 +13,11 @@ use crate::txn::ShardId;
 /// Bytes of rows in a page. A row more may be on top, so a page is far below the 4 MiB of a message of the public API.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of a page with the row that is on top.
+const PAGE_BODY_BYTES_MAX: usize = 2 * PAGE_BYTES_MAX;
+
 /// Rows in a page: none is shorter than 24 bytes.
-const PAGE_ROWS_MAX: usize = 2 * PAGE_BYTES_MAX / 24;
+const PAGE_ROWS_MAX: usize = PAGE_BODY_BYTES_MAX / 24;
 
 /// What rows are of. Each kind is a file of its own in a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,8 +110,11 @@ pub struct BackupEnd {
     /// How many of those transfers.
     pub new_transfers: u64,
     /// What the new records did to the balances of the shard's accounts, by ledger number, modulo 2^128: debits_pending,
-    /// debits_posted, credits_pending, credits_posted, and new accounts.
-    pub changes: Vec<(u32, [u128; 4], u64)>,
+    /// debits_posted, credits_pending, credits_posted, and new accounts. At most [`TOTALS_MAX`]: those of lower ledger numbers
+    /// came before, as [`BackupAnswer::Changes`].
+    pub changes: Vec<LedgerSums>,
+    /// How many of these there are, with those that came before.
+    pub ledgers: u64,
     /// The shard's halves of new transfers and expiries between shards: 1 for those whose payer is here and 0 for the others,
     /// the shard of the other half, how many, and the sum of their fingerprints.
     pub halves: Vec<(u8, ShardId, u64, u128)>,
@@ -135,6 +142,8 @@ pub enum BackupAnswer {
         /// Bytes that the shard has read for it.
         read: u64,
     },
+    /// Where not all changes fit the end: those of some ledger numbers, in the order of the numbers. At most [`TOTALS_MAX`].
+    Changes(Vec<LedgerSums>),
     /// There are no more pages.
     End(BackupEnd),
 }
@@ -179,12 +188,13 @@ impl Packed for BackupBegin {
 }
 
 impl Packed for BackupEnd {
-    const BYTES_MIN: usize = 88;
+    const BYTES_MIN: usize = 96;
 
     fn pack(&self, out: &mut Vec<u8>) {
         Writer(out).u64(self.accounts).u64(self.transfers).u64(self.new_accounts).u64(self.new_transfers);
-        pack_list(&self.changes, out);
-        pack_list(&self.halves, out);
+        pack_at_most(&self.changes, TOTALS_MAX, out);
+        Writer(out).u64(self.ledgers);
+        pack_at_most(&self.halves, HALVES_SUMS_MAX, out);
         self.account.pack(out);
         self.transfer.pack(out);
     }
@@ -195,8 +205,9 @@ impl Packed for BackupEnd {
             transfers: r.u64()?,
             new_accounts: r.u64()?,
             new_transfers: r.u64()?,
-            changes: unpack_list(r, usize::MAX)?,
-            halves: unpack_list(r, usize::MAX)?,
+            changes: unpack_list(r, TOTALS_MAX)?,
+            ledgers: r.u64()?,
+            halves: unpack_list(r, HALVES_SUMS_MAX)?,
             account: Packed::unpack(r)?,
             transfer: Packed::unpack(r)?,
         })
@@ -218,7 +229,11 @@ impl Packed for BackupAnswer {
             }
             Self::Page { kind, rows, body, read } => {
                 Writer(out).u8(3).u8(*kind as u8).u32(*rows).u64(*read);
-                pack_list(body, out);
+                pack_at_most(body, PAGE_BODY_BYTES_MAX, out);
+            }
+            Self::Changes(changes) => {
+                out.push(5);
+                pack_at_most(changes, TOTALS_MAX, out);
             }
             Self::End(end) => {
                 out.push(4);
@@ -233,12 +248,13 @@ impl Packed for BackupAnswer {
             2 => Self::Other(Packed::unpack(r)?),
             3 => {
                 let (kind, rows, read) = (BackupKind::from_number(r.u8()?)?, r.u32()?, r.u64()?);
-                let bytes = r.count(2 * PAGE_BYTES_MAX, 1)?;
+                let bytes = r.count(PAGE_BODY_BYTES_MAX, 1)?;
                 let body = r.bytes(bytes)?.to_vec();
                 let fits = kind.row_bytes().is_none_or(|each| rows as usize * each == body.len());
                 return (fits && rows as usize <= PAGE_ROWS_MAX).then_some(Self::Page { kind, rows, body, read });
             }
             4 => Self::End(Packed::unpack(r)?),
+            5 => Self::Changes(unpack_list(r, TOTALS_MAX)?),
             _ => return None,
         })
     }
@@ -257,6 +273,7 @@ mod tests {
             new_accounts: 3,
             new_transfers: 4,
             changes: vec![(1, [1, 2, 3, u128::MAX], 7)],
+            ledgers: 1,
             halves: vec![(1, 2, 3, 4)],
             account: mark,
             transfer: BackupMark { at: 7, print: u128::MAX },
@@ -266,6 +283,7 @@ mod tests {
             BackupAnswer::Begun("pay".to_owned()),
             BackupAnswer::Other("another".to_owned()),
             page(2),
+            BackupAnswer::Changes(vec![(1, [1, 2, 3, u128::MAX], 7)]),
             BackupAnswer::End(end),
         ];
         for answer in answers {
@@ -277,6 +295,19 @@ mod tests {
         let mut bytes = Vec::new();
         page(3).pack(&mut bytes);
         assert_eq!(BackupAnswer::unpack(&mut Reader(&bytes)), None, "three rows of 24 bytes are not 48 bytes");
+    }
+
+    #[test]
+    fn the_longest_changes_and_end_read_back() {
+        let changes = vec![(u32::MAX, [u128::MAX; 4], u64::MAX); TOTALS_MAX];
+        let halves = vec![(1, 2, 3, 4); HALVES_SUMS_MAX];
+        let end = BackupEnd { changes: changes.clone(), ledgers: u64::MAX, halves, ..BackupEnd::default() };
+        for answer in [BackupAnswer::Changes(changes), BackupAnswer::End(end)] {
+            let mut bytes = Vec::new();
+            answer.pack(&mut bytes);
+            assert!(bytes.len() < 1 << 20, "{} bytes", bytes.len());
+            assert_eq!(BackupAnswer::unpack(&mut Reader(&bytes)), Some(answer));
+        }
     }
 
     #[test]

@@ -22,6 +22,13 @@ pub(super) fn pack_list<T: Packed>(items: &[T], out: &mut Vec<u8>) {
     }
 }
 
+/// As [`pack_list`], of a list that the other side reads with `max`: longer ones are a bug here, and not the other side's
+/// trouble.
+pub(super) fn pack_at_most<T: Packed>(items: &[T], max: usize, out: &mut Vec<u8>) {
+    assert!(items.len() <= max, "a list of {} items is packed, and the other side reads at most {max}", items.len());
+    pack_list(items, out);
+}
+
 /// The inverse of [`pack_list`], for at most `max` items.
 pub(super) fn unpack_list<T: Packed>(r: &mut Reader<'_>, max: usize) -> Option<Vec<T>> {
     let n = r.count(max, T::BYTES_MIN)?;

@@ -1,8 +1,8 @@
 //! Queries and their answers: what a shard tells without changing anything.
 
-use super::audit::{AuditProgress, BUCKETS, Bucket, HALVES_MAX, HalvesQuery, ShardAudit};
+use super::audit::{AuditProgress, BUCKETS, Bucket, HALVES_MAX, HalvesQuery, ShardAudit, TotalsPage};
 use super::backup::{BackupAnswer, BackupBegin};
-use super::codec::{Packed, pack_list, unpack_list};
+use super::codec::{Packed, pack_at_most, pack_list, unpack_list};
 use super::health::ShardHealth;
 use super::in_doubt::{ATTEMPTS_MAX, InDoubtFilter, InDoubtPage, Known};
 use crate::clock::Timestamp;
@@ -12,6 +12,12 @@ use crate::records::TransferRecord;
 use crate::resolutions::Resolution;
 use crate::txn::{ShardId, TxnId};
 use crate::{Account, AccountBalance, AccountFilter, QueryFilter, Transfer};
+
+/// Ids in one question for pending transfers: the id and the pending id of every event of a request.
+const PENDING_IDS_MAX: usize = 2 * BATCH_EVENTS_MAX;
+
+/// Transfers in its answer: an id may be recorded between some accounts and held between others. 4.2 MB.
+const PENDING_ROWS_MAX: usize = 2 * PENDING_IDS_MAX;
 
 /// A question to one shard. `at` is the instant to read at, ns; 0 is now. The answer comes when nothing at or below that
 /// instant is in doubt any more.
@@ -39,6 +45,9 @@ pub enum Query {
     Audit(u64, Timestamp),
     /// How far the shard is with the audit of this number.
     AuditProgress(u64),
+    /// The sums of the ledger numbers above the second number, of the audit of the first one that this shard has answered.
+    /// Lower ledger numbers are not asked for again: the shard forgets them.
+    AuditTotals(u64, u32),
     /// Of the halves of a time range: how many, and the sums of their fingerprints, by [`BUCKETS`] parts. The range must not
     /// reach above the instant of an audit that this shard has answered.
     AuditBuckets(HalvesQuery),
@@ -76,7 +85,8 @@ impl Query {
             Self::BackupPage(..) => 0,
             Self::Status | Self::Clock | Self::Pending(_) | Self::KnownAccounts(_) => 0,
             Self::InDoubt(_) | Self::Attempts(_) | Self::Resolutions(_) => 0,
-            Self::AuditProgress(_) | Self::AuditBuckets(_) | Self::AuditHalves(_) | Self::Health(_) => 0,
+            Self::AuditProgress(_) | Self::AuditTotals(..) | Self::AuditBuckets(_) | Self::AuditHalves(_) => 0,
+            Self::Health(_) => 0,
         }
     }
 }
@@ -139,6 +149,8 @@ pub enum QueryAnswer {
     Audit(ShardAudit),
     /// To `AuditProgress`.
     AuditProgress(AuditProgress),
+    /// To `AuditTotals`.
+    AuditTotals(TotalsPage),
     /// To `AuditBuckets`, one for each part.
     AuditBuckets(Vec<Bucket>),
     /// To `AuditHalves` and `AuditRecords`: those that are there.
@@ -187,7 +199,7 @@ impl Packed for Query {
             }
             Self::Pending(ids) => {
                 out.push(10);
-                pack_list(ids, out);
+                pack_at_most(ids, PENDING_IDS_MAX, out);
             }
             Self::KnownAccounts(ids) => {
                 out.push(11);
@@ -195,6 +207,9 @@ impl Packed for Query {
             }
             Self::AuditProgress(audit) => {
                 Writer(out).u8(32).u64(*audit);
+            }
+            Self::AuditTotals(audit, after) => {
+                Writer(out).u8(36).u64(*audit).u32(*after);
             }
             Self::AuditBuckets(halves) => {
                 out.push(33);
@@ -244,12 +259,13 @@ impl Packed for Query {
             7 => Self::QueryAccounts(r.u64()?, QueryFilter::unpack(r)?),
             8 => Self::QueryTransfers(r.u64()?, QueryFilter::unpack(r)?),
             9 => Self::Audit(r.u64()?, r.u64()?),
-            10 => Self::Pending(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
+            10 => Self::Pending(unpack_list(r, PENDING_IDS_MAX)?),
             11 => Self::KnownAccounts(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
             32 => Self::AuditProgress(r.u64()?),
             33 => Self::AuditBuckets(Packed::unpack(r)?),
             34 => Self::AuditHalves(Packed::unpack(r)?),
             35 => Self::AuditRecords(r.u64()?, unpack_list(r, HALVES_MAX)?),
+            36 => Self::AuditTotals(r.u64()?, r.u32()?),
             40 => Self::BackupBegin(Packed::unpack(r)?),
             41 => Self::BackupPage(r.u64()?, r.u64()?),
             20 => Self::InDoubt(Packed::unpack(r)?),
@@ -299,11 +315,15 @@ impl Packed for QueryAnswer {
             }
             Self::Pending(rows) => {
                 out.push(7);
-                pack_list(rows, out);
+                pack_at_most(rows, PENDING_ROWS_MAX, out);
             }
             Self::AuditProgress(progress) => {
                 out.push(32);
                 progress.pack(out);
+            }
+            Self::AuditTotals(page) => {
+                out.push(36);
+                page.pack(out);
             }
             Self::AuditBuckets(buckets) => {
                 out.push(33);
@@ -358,10 +378,11 @@ impl Packed for QueryAnswer {
             4 => Self::Transfers(unpack_list(r, BATCH_EVENTS_MAX)?, Packed::unpack(r)?),
             5 => Self::Balances { rows: unpack_list(r, BATCH_EVENTS_MAX)?, next: Packed::unpack(r)?, ledger: r.u32()? },
             6 => Self::Audit(ShardAudit::unpack(r)?),
-            7 => Self::Pending(unpack_list(r, 2 * BATCH_EVENTS_MAX)?),
+            7 => Self::Pending(unpack_list(r, PENDING_ROWS_MAX)?),
             32 => Self::AuditProgress(Packed::unpack(r)?),
             33 => Self::AuditBuckets(unpack_list(r, BUCKETS as usize)?),
             34 => Self::AuditHalves(unpack_list(r, HALVES_MAX)?),
+            36 => Self::AuditTotals(Packed::unpack(r)?),
             40 => Self::Backup(Packed::unpack(r)?),
             20 => Self::InDoubt(Packed::unpack(r)?),
             21 => Self::Attempts(Packed::unpack(r)?),
@@ -376,4 +397,21 @@ fn page<T: Packed>(tag: u8, rows: &[T], next: Option<Timestamp>, out: &mut Vec<u
     out.push(tag);
     pack_list(rows, out);
     next.pack(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_of_the_longest_question_may_be_recorded_and_held() {
+        let question = Query::Pending(vec![u128::MAX; PENDING_IDS_MAX]);
+        let mut bytes = Vec::new();
+        question.pack(&mut bytes);
+        assert_eq!(Query::unpack(&mut Reader(&bytes)), Some(question));
+        let answer = QueryAnswer::Pending(vec![Transfer::default(); 2 * PENDING_IDS_MAX]);
+        let mut bytes = Vec::new();
+        answer.pack(&mut bytes);
+        assert_eq!(QueryAnswer::unpack(&mut Reader(&bytes)), Some(answer));
+    }
 }

@@ -225,7 +225,8 @@ impl Asking {
                 Some(Update::Progress(p)) => {
                     progress((p.rows_expected > 0).then(|| (p.rows.saturating_mul(100) / p.rows_expected).min(99)));
                 }
-                None => {}
+                // The totals of other ledgers.
+                Some(Update::Totals(_)) | None => {}
             }
         }
         Err(Status::unavailable("the audit ended without an answer"))

@@ -38,7 +38,12 @@ use scan::{Interrupted, Scan};
 /// What to do.
 pub(crate) enum Task {
     /// Audit everything at this instant. The rows have everything up to it.
-    Whole { at: Timestamp, counters: Arc<Counters> },
+    Whole {
+        at: Timestamp,
+        counters: Arc<Counters>,
+        /// Those of the audits that were begun before, oldest first.
+        earlier: Vec<Arc<Counters>>,
+    },
     /// Answer for the halves of a time range: sums of its parts.
     Buckets(HalvesQuery),
     /// Answer for the halves of a time range: the rows.
@@ -65,9 +70,10 @@ impl AuditJob {
         let give_up = || self.stopping.load(Ordering::Relaxed) || self.reply.is_closed();
         let scan = |counters| Scan { rows: &*snapshot, give_up: &give_up, counters };
         let result = match &self.task {
-            Task::Whole { at, counters } => {
+            Task::Whole { at, counters, earlier } => {
                 let audited = whole::audit(scan(counters), shard, map, *at, limits::AUDIT_PART_ACCOUNTS);
                 counters.enter(AuditStage::Done);
+                progress::forget_oldest(earlier, counters);
                 let audited = match audited {
                     Err(Interrupted::Damaged(why)) => Ok(damaged(shard, why, counters)),
                     audited => audited,

@@ -343,8 +343,9 @@ impl Whole<'_> {
         let (findings, left_out) = self.findings.take();
         let totals =
             self.totals.into_iter().filter(|(_, (sums, accounts))| *accounts > 0 || sums.iter().any(|s| *s != 0));
+        let totals = totals.map(|(ledger, (sums, accounts))| (ledger, sums, accounts)).collect();
         ShardAudit {
-            totals: totals.map(|(ledger, (sums, accounts))| (ledger, sums, accounts)).collect(),
+            totals: self.scan.counters.keep(totals),
             halves: self.halves.into_iter().map(|((role, peer), (n, sum))| (role, peer, n, sum)).collect(),
             findings,
             left_out,

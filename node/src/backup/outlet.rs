@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crest_ledger::wire::audit::{LedgerSums, TOTALS_MAX};
 use crest_ledger::wire::backup::{BackupAnswer, BackupEnd, BackupKind, PAGE_BYTES_MAX};
 use crest_ledger::wire::{QueryAnswer, Response};
 use crest_link::LinkError;
@@ -63,9 +64,15 @@ impl<'a> Outlet<'a> {
         self.answer(BackupAnswer::Page { kind: self.kind, rows, body, read })
     }
 
-    /// Hands over the end, and stays for a while, in case its answer was lost.
-    pub(super) fn end(mut self, end: BackupEnd) -> Outcome {
+    /// Hands over the changes in the order of ledger numbers and the end, and stays for a while, in case its answer was lost.
+    pub(super) fn end(mut self, changes: Vec<LedgerSums>, end: BackupEnd) -> Outcome {
         self.flush()?;
+        let ledgers = changes.len() as u64;
+        let mut changes = changes.into_iter();
+        while changes.len() > TOTALS_MAX {
+            self.answer(BackupAnswer::Changes(changes.by_ref().take(TOTALS_MAX).collect()))?;
+        }
+        let end = BackupEnd { changes: changes.collect(), ledgers, ..end };
         self.answer(BackupAnswer::End(end))?;
         self.told.store(true, Ordering::Relaxed);
         while let Ok((number, reply)) = self.wait() {

@@ -89,9 +89,9 @@ pub(super) fn everything(scan: Scan<'_>, map: &SlotMap, begin: &BackupBegin, out
     read.resolutions()?;
     read.counts()?;
     let Read { outlet, mut end, changes, halves, .. } = read;
-    end.changes = changes.into_iter().map(|(ledger, (sums, accounts))| (ledger, sums, accounts)).collect();
+    let changes = changes.into_iter().map(|(ledger, (sums, accounts))| (ledger, sums, accounts)).collect();
     end.halves = halves.into_iter().map(|((role, peer), (n, sum))| (role, peer, n, sum)).collect();
-    outlet.end(end)
+    outlet.end(changes, end)
 }
 
 impl Read<'_> {

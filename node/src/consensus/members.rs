@@ -8,8 +8,12 @@ use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, Conf
 /// The version of a change of the members in the log, and of the members in the store.
 const VERSION: u8 = 1;
 
-/// Members of a group, all kinds together; more in bytes are damage.
-const MEMBERS_MAX: usize = 64;
+/// Entries of a group's four lists together. A replica is in two of them at the most, while members change.
+const MEMBERS_MAX: usize = 2 * REPLICAS_MAX;
+
+/// Replicas of a group, whatever they are in it: no other one joins. A shard is placed on five nodes at the most, and the ones before
+/// and after a change are in the group together.
+pub(crate) const REPLICAS_MAX: usize = 32;
 
 /// One replica for its whole life: the node that it is on, and which life of that node's replica it is.
 ///
@@ -82,19 +86,34 @@ impl Members {
 
     /// Whether a replica belongs to the group in any way.
     pub fn contains(&self, replica: u64) -> bool {
-        [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next].iter().any(|l| l.contains(&replica))
+        self.lists().iter().any(|list| list.contains(&replica))
     }
 
-    /// Whether it is a group: somebody votes, nobody is in it twice, and all have numbers.
+    fn lists(&self) -> [&Vec<u64>; 4] {
+        [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next]
+    }
+
+    /// Entries of all lists.
+    fn entries(&self) -> usize {
+        self.lists().iter().map(|list| list.len()).sum()
+    }
+
+    /// Whether no other replica may join once these have left: the lists have room for what a change of all of them takes.
+    pub(crate) fn is_full_without(&self, leaving: &[u64]) -> bool {
+        let replicas: std::collections::BTreeSet<u64> = self.lists().into_iter().flatten().copied().collect();
+        replicas.iter().filter(|replica| !leaving.contains(replica)).count() >= REPLICAS_MAX
+    }
+
+    /// Whether it is a group: somebody votes, nobody is in it twice, all have numbers, and there are not too many.
     pub(crate) fn is_sound(&self) -> bool {
         let unique = |list: &[u64]| {
             let set: std::collections::BTreeSet<u64> = list.iter().copied().collect();
             set.len() == list.len() && list.iter().all(|r| ReplicaId::from_number(*r).is_some())
         };
         let votes = |replica: &u64| self.voters.contains(replica) || self.voters_outgoing.contains(replica);
-        let lists = [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next];
         !self.voters.is_empty()
-            && lists.iter().all(|list| unique(list))
+            && self.entries() <= MEMBERS_MAX
+            && self.lists().iter().all(|list| unique(list))
             && !self.learners.iter().any(votes)
             && self.learners_next.iter().all(|r| self.voters_outgoing.contains(r) && !self.voters.contains(r))
     }
@@ -142,8 +161,9 @@ impl Members {
 
     /// As bytes of the store.
     pub(crate) fn pack(&self, out: &mut Vec<u8>) {
+        assert!(self.entries() <= MEMBERS_MAX, "a group of {} entries could not be read again", self.entries());
         Writer(out).u8(VERSION).u8(u8::from(self.auto_leave));
-        for list in [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next] {
+        for list in self.lists() {
             Writer(out).u8(list.len() as u8);
             for replica in list {
                 Writer(out).u64(*replica);
@@ -164,7 +184,9 @@ impl Members {
             }
             (0..count).map(|_| r.u64()).collect()
         };
-        Some(Self { voters: list()?, learners: list()?, voters_outgoing: list()?, learners_next: list()?, auto_leave })
+        let (voters, learners, voters_outgoing, learners_next) = (list()?, list()?, list()?, list()?);
+        let members = Self { voters, learners, voters_outgoing, learners_next, auto_leave };
+        (members.entries() <= MEMBERS_MAX).then_some(members)
     }
 }
 
@@ -179,6 +201,7 @@ pub(crate) enum Change {
 /// A change of the members as bytes of the log and of messages. Nothing at all ends a joint change.
 pub(crate) fn pack_changes(changes: &[Change]) -> Vec<u8> {
     let mut out = Vec::new();
+    assert!(changes.len() <= MEMBERS_MAX, "a change of {} members could not be read again", changes.len());
     Writer(&mut out).u8(VERSION).u8(changes.len() as u8);
     for change in changes {
         let (kind, replica) = match *change {
@@ -198,6 +221,9 @@ pub(crate) fn unpack_changes(bytes: &[u8]) -> Option<Vec<Change>> {
         return None;
     }
     let count = usize::from(r.u8()?);
+    if count > MEMBERS_MAX {
+        return None;
+    }
     let change = |r: &mut Reader<'_>| match (r.u8()?, r.u64()?) {
         (1, replica) => Some(Change::Voter(replica)),
         (2, replica) => Some(Change::Learner(replica)),
@@ -252,6 +278,31 @@ mod tests {
             assert_eq!(Members::unpack(&mut Reader(&bytes[..cut])), None);
         }
         assert_eq!(unpack_changes(&[1, 1, 9, 0, 0, 0, 0, 0, 0, 0, 0]), None, "no such kind");
+    }
+
+    /// A group of so many replicas, all of which change at once.
+    fn joint(replicas: u64) -> Members {
+        let all: Vec<u64> = (1..=replicas).collect();
+        Members { voters: all.clone(), voters_outgoing: all, ..Members::default() }
+    }
+
+    #[test]
+    fn a_full_group_reads_back_also_while_all_of_it_changes_and_no_larger_one_comes_in() {
+        let full = joint(REPLICAS_MAX as u64);
+        let mut bytes = Vec::new();
+        full.pack(&mut bytes);
+        assert_eq!(Members::unpack(&mut Reader(&bytes)), Some(full.clone()));
+        assert!(full.is_sound() && full.is_full_without(&[]) && !full.is_full_without(&[7]));
+        let larger = Members { learners: vec![100], ..full };
+        assert!(!larger.is_sound(), "a replica that took it in could not write it down");
+        let changes: Vec<Change> = (1..=MEMBERS_MAX as u64).map(Change::Remove).collect();
+        assert_eq!(unpack_changes(&pack_changes(&changes)), Some(changes));
+    }
+
+    #[test]
+    #[should_panic(expected = "a group of 66 entries could not be read again")]
+    fn a_group_that_could_not_be_read_again_is_not_written() {
+        joint(REPLICAS_MAX as u64 + 1).pack(&mut Vec::new());
     }
 
     #[test]

@@ -20,6 +20,11 @@ const CHANGES: u8 = 1;
 /// The largest term: one election a nanosecond would take a hundred years to it.
 const TERM_MAX: u64 = 1 << 62;
 
+/// By how much another replica's term may be above one's own. A replica that was away for a thousand years of an election every
+/// 30 ms is behind by less. So no single message takes a group to [`TERM_MAX`], where it could never hold an election again: that
+/// takes four million of them. A replica that knows no term yet takes any: its group may have come far.
+const TERM_AHEAD_MAX: u64 = 1 << 40;
+
 /// Bytes of entries in one message. The connection takes twice the largest entry, so there is room for everything else.
 const MESSAGE_BYTES_MAX: u64 = crate::log::ENTRY_BYTES_MAX as u64 + limits::RAFT_ENTRY_OVERHEAD;
 
@@ -48,6 +53,10 @@ const KINDS: [(Kind, MessageType); 11] = [
 /// index, which is all that says where they belong.
 pub(super) fn to_wire(shard: ShardId, mut message: Message, entries_max: usize) -> Vec<wire::RaftMessage> {
     let Some((kind, _)) = KINDS.iter().find(|(_, kind)| *kind == message.msg_type) else { return Vec::new() };
+    if message.term > TERM_MAX {
+        tracing::error!(shard, term = message.term, "raft's term is one that every replica refuses: not sent");
+        return Vec::new();
+    }
     if message.entries.iter().zip(message.index + 1..).any(|(entry, index)| entry.index != index) {
         tracing::error!(shard, index = message.index, "raft's entries do not follow from their message: not sent");
         return Vec::new();
@@ -108,6 +117,11 @@ fn part_to_wire(shard: ShardId, kind: Kind, message: Message) -> wire::RaftMessa
         context: message.context.to_vec().into(),
         priority: message.priority,
     }
+}
+
+/// Why a replica of the term `own` does not take a message of another term, if it does not.
+pub(super) fn term_refusal(own: u64, term: u64) -> Option<&'static str> {
+    (own != 0 && term > own.saturating_add(TERM_AHEAD_MAX)).then_some("its term is far above this replica's")
 }
 
 /// A message from another replica, of at most `entries_max` entries.
@@ -345,6 +359,24 @@ mod tests {
             m.entries = vec![entry.clone(); limits::RAFT_MESSAGE_ENTRIES + 1]
         });
         assert!(from_wire(good, MOST).is_ok());
+    }
+
+    #[test]
+    fn no_message_takes_a_group_to_a_term_behind_which_it_could_hold_no_election() {
+        for own in [1, 7, TERM_AHEAD_MAX, TERM_MAX / 2] {
+            // An election after any message that is taken is taken by everybody else.
+            let highest = own + TERM_AHEAD_MAX;
+            assert_eq!((term_refusal(own, highest), term_refusal(highest, highest + 1)), (None, None));
+            assert!(term_refusal(own, highest + 1).is_some());
+            let mut campaign = append();
+            campaign.term = highest + 1;
+            assert_eq!(there(campaign.clone()), campaign);
+        }
+        assert_eq!(term_refusal(0, TERM_MAX), None, "a new replica does not know how far its group has come");
+        assert_eq!(term_refusal(9, 1), None, "an earlier term is raft's business");
+        let mut message = append();
+        message.term = TERM_MAX + 1;
+        assert_eq!(to_wire(5, message, MOST), [], "everybody would refuse it");
     }
 
     #[test]

@@ -294,6 +294,11 @@ impl Consensus {
     /// When this replica cannot go on: another one knows of entries that this one had acknowledged and does not have.
     pub(crate) fn step(&mut self, message: wire::RaftMessage) -> Result<(), String> {
         let kind = message.kind;
+        if let Some(why) = messages::term_refusal(self.term(), message.term) {
+            let (term, own) = (message.term, self.term());
+            tracing::warn!(shard = self.shard, kind, term, own, why, "a message of another replica is dropped");
+            return Ok(());
+        }
         let message = match messages::from_wire(message, self.sizes.raft_message_entries) {
             Ok(message) if message.to == self.node.raft.id => message,
             // To an earlier life of this replica.

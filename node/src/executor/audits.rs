@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crest_ledger::Timestamp;
 use crest_ledger::records::TransferRecord;
-use crest_ledger::wire::audit::AuditProgress;
+use crest_ledger::wire::audit::{AuditProgress, TotalsPage};
 use crest_link::LinkError;
 use crossbeam_channel::TrySendError;
 
@@ -18,7 +18,7 @@ use crate::store::StoreError;
 #[derive(Default)]
 pub(super) struct Audits {
     /// Those that wait for the checkpoint that is being written.
-    waiting: Vec<(Timestamp, Arc<Counters>, Reply)>,
+    waiting: Vec<(Task, Reply)>,
     /// The last ones that were begun, by number.
     begun: Vec<(u64, Arc<Counters>)>,
 }
@@ -36,15 +36,16 @@ impl Executor {
         if audits.begun.len() >= limits::AUDITS_REMEMBERED_MAX {
             audits.begun.remove(0);
         }
+        let earlier = audits.begun.iter().map(|(_, counters)| counters.clone()).collect();
         audits.begun.push((number, counters.clone()));
-        audits.waiting.push((at, counters, parked.reply));
+        audits.waiting.push((Task::Whole { at, counters, earlier }, parked.reply));
         Ok(())
     }
 
     /// Starts the audits that waited for the checkpoint which was just written.
     pub(super) fn run_audits(&mut self) -> Ended {
-        for (at, counters, reply) in std::mem::take(&mut self.state.audits.waiting) {
-            self.queue_audit(Task::Whole { at, counters }, reply)?;
+        for (task, reply) in std::mem::take(&mut self.state.audits.waiting) {
+            self.queue_audit(task, reply)?;
         }
         Ok(())
     }
@@ -64,6 +65,16 @@ impl Executor {
     pub(super) fn audit_progress(&self, number: u64) -> AuditProgress {
         let begun = self.state.audits.begun.iter().rev().find(|(known, _)| *known == number);
         begun.map(|(_, counters)| counters.progress()).unwrap_or_default()
+    }
+
+    /// The sums of an audit for the ledger numbers above `after`. Nothing is kept of an audit whose sums fit its answer, or that
+    /// another replica answered.
+    pub(super) fn audit_totals(&self, number: u64, after: u32) -> Result<TotalsPage, LinkError> {
+        let begun = self.state.audits.begun.iter().rev().find(|(known, _)| *known == number);
+        begun.and_then(|(_, counters)| counters.totals_after(after)).ok_or_else(|| LinkError::Refused {
+            shard: self.shard,
+            why: format!("the sums of audit {number} are not kept here (any more)"),
+        })
     }
 
     /// The records with these timestamps, as they are at an instant at which nothing below is in doubt.

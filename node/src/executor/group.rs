@@ -14,7 +14,7 @@ use super::members::{Step, next_step};
 use super::peer_checks::ms;
 use super::{Ended, Executor, Message};
 use crate::checkpointer::CheckpointJob;
-use crate::consensus::members::Change;
+use crate::consensus::members::{Change, REPLICAS_MAX};
 use crate::consensus::{ReplicaId, SnapshotMeta};
 use crate::limits;
 use crate::snapshot::{Fetch, Install};
@@ -223,7 +223,13 @@ impl Executor {
             return refuse("the map, as the leader knows it, places no replica of this shard on that node", None);
         }
         // An earlier life of a learner on that node will never speak again.
-        let earlier = members.learners.iter().filter(|l| **l as NodeId == replica.node()).map(|l| Change::Remove(*l));
+        let earlier = members.learners.iter().copied().filter(|learner| *learner as NodeId == replica.node());
+        let earlier: Vec<u64> = earlier.collect();
+        if members.is_full_without(&earlier) {
+            let why = format!("the group has {REPLICAS_MAX} replicas already, as many as there may be");
+            return refuse(&why, None);
+        }
+        let earlier = earlier.into_iter().map(Change::Remove);
         let changes: Vec<Change> = earlier.chain([Change::Learner(replica.number())]).collect();
         if self.consensus.propose_changes(&changes) {
             tracing::info!(shard = self.shard, %replica, "a new replica joins as a learner");

@@ -323,6 +323,13 @@ impl Executor {
                     continue;
                 }
             };
+            if commands.len() > limits::GROUP_COMMANDS_MAX {
+                let (most, found) = (limits::GROUP_COMMANDS_MAX, commands.len());
+                let why =
+                    format!("a request has at most {most} commands, and this one has {found}: send fewer at a time");
+                let _ = reply.send(Err(LinkError::Refused { shard: self.shard, why }));
+                continue;
+            }
             if let Some(why) = self.too_far_ahead(commands.iter().map(Command::latest_time).max().unwrap_or(0)) {
                 let _ = reply.send(Err(LinkError::CannotTakePart { shard: self.shard, why }));
                 continue;

@@ -65,14 +65,15 @@ impl Executor {
         let waits = match &query {
             Query::Status | Query::Health(_) | Query::Pending(_) | Query::KnownAccounts(_) => Waits::Nothing,
             Query::AuditProgress(_) | Query::AuditBuckets(_) | Query::AuditHalves(_) => Waits::Nothing,
-            Query::BackupPage(..) => Waits::Nothing,
+            Query::BackupPage(..) | Query::AuditTotals(..) => Waits::Nothing,
             Query::InDoubt(_) | Query::Attempts(_) | Query::Resolutions(_) => Waits::Nothing,
             _ if named == 0 => Waits::HoldsUntil(self.tables.now()),
             _ => Waits::Instant { at: named, barrier: self.consensus.last_index() },
         };
         // At a named instant it does not matter who leads: once an applied entry has reached it, nothing can appear below.
         let round = match (&query, waits) {
-            (Query::Status | Query::Health(_) | Query::AuditProgress(_), _) | (_, Waits::Instant { .. }) => None,
+            (Query::Status | Query::Health(_) | Query::AuditProgress(_) | Query::AuditTotals(..), _)
+            | (_, Waits::Instant { .. }) => None,
             _ => Some(self.state.rounds.next()),
         };
         // From now on this shard gives no timestamp at or below a named instant.
@@ -176,6 +177,11 @@ impl Executor {
                 self.ask_backup(number, page, parked.reply);
                 return Ok(());
             }
+            Query::AuditTotals(number, after) => {
+                let page = self.audit_totals(number, after);
+                let _ = parked.reply.send(page.map(|page| Response::Query(QueryAnswer::AuditTotals(page))));
+                return Ok(());
+            }
             Query::AuditBuckets(query) => return self.queue_audit(Task::Buckets(query), parked.reply),
             Query::AuditHalves(query) => return self.queue_audit(Task::Halves(query), parked.reply),
             Query::Health(from) => {
@@ -234,8 +240,8 @@ impl Executor {
             Query::Resolutions(limit) => QueryAnswer::Resolutions(self.newest_resolutions(*limit)),
             Query::AuditProgress(number) => QueryAnswer::AuditProgress(self.audit_progress(*number)),
             Query::AuditRecords(_, times) => QueryAnswer::AuditHalves(self.audit_records(times, at)?),
-            Query::Audit(..) | Query::AuditBuckets(_) | Query::AuditHalves(_) => {
-                unreachable!("an audit has a thread of its own")
+            Query::Audit(..) | Query::AuditTotals(..) | Query::AuditBuckets(_) | Query::AuditHalves(_) => {
+                unreachable!("an audit is answered by its own thread, or out of what that has kept")
             }
             Query::BackupBegin(_) | Query::BackupPage(..) => unreachable!("a backup has a thread of its own"),
             Query::Health(_) => unreachable!("it is answered at once, and changes what is known of others"),

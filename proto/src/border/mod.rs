@@ -9,6 +9,7 @@
 //! an id of 0, goes through and is answered event by event.
 
 mod account;
+mod audit;
 mod cursor;
 mod error;
 mod filter;
@@ -19,6 +20,7 @@ mod result;
 mod transfer;
 
 pub use account::{account_from, account_to, accounts_from, balance_from, balance_to};
+pub use audit::MoreTotals;
 pub use cursor::cursor_after;
 pub use error::FieldError;
 pub use filter::{account_filter_from, query_filter_from, read_at_from};

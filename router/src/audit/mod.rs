@@ -1,22 +1,21 @@
 //! The audit over all shards: their parts, put together, at one instant.
 //!
-//! [`combine`] compares what the shards answer, [`pairs`] goes down to single transfers where two of them differ, and looks
+//! [`combine`] compares what the shards answer, [`totals`] their sums by ledger number, [`pairs`] goes down to single transfers where two of them differ, and looks
 //! a second time before it says so: a false alarm at night is worse than a slow audit.
 
 pub mod progress;
 mod combine;
 mod pairs;
+mod totals;
 mod tally;
-
-use std::collections::BTreeMap;
 
 use crest_ledger::Timestamp;
 use crest_ledger::finding::{Finding, FindingKind};
 use crest_ledger::txn::ShardId;
-use crest_ledger::wire::audit::FINDINGS_MAX;
+use crest_ledger::wire::audit::{FINDINGS_MAX, LedgerSums};
 use crest_ledger::wire::{Query, QueryAnswer, Request, Response, ShardAudit};
 use futures_util::future::try_join_all;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::error::RouterError;
 use crate::limits;
@@ -24,6 +23,8 @@ use crate::reads::other_answer;
 use crate::router::Router;
 use progress::{Progress, Stage};
 pub(crate) use tally::Audits;
+pub(crate) use totals::More;
+use totals::Sums;
 
 /// What the ledger holds at one instant, and what of it does not hold together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +37,10 @@ pub struct Audit {
     pub transfers: u64,
     /// Of which are between shards.
     pub cross_shard: u64,
-    /// By ledger number: debits_pending, debits_posted, credits_pending, credits_posted, and accounts.
-    pub totals: BTreeMap<u32, ([u128; 4], u64)>,
+    /// The sums of the lowest ledger numbers, in order; at most [`TOTALS_MAX`](crest_ledger::wire::audit::TOTALS_MAX).
+    pub totals: Vec<LedgerSums>,
+    /// How many ledger numbers more there are. Their sums were compared too.
+    pub totals_left_out: u64,
     /// What does not hold, the most telling first; nothing when all is well. At most [`FINDINGS_MAX`].
     pub findings: Vec<Finding>,
     /// How many more there are.
@@ -62,23 +65,28 @@ impl Router {
     /// # Errors
     /// When a shard does not answer; nothing is proved then.
     pub async fn audit(&self) -> Result<Audit, RouterError> {
-        self.audit_watched(None).await
+        self.audit_watched(None, None).await
     }
 
-    /// As [`Router::audit`]; `seen` is told from time to time how far it is.
+    /// As [`Router::audit`]; `seen` is told from time to time how far it is, and `more` gets the sums of the ledger numbers that
+    /// the answer leaves out, in order.
     ///
     /// # Errors
     /// As of [`Router::audit`].
-    pub async fn audit_watched(&self, seen: Option<&watch::Sender<Progress>>) -> Result<Audit, RouterError> {
-        let audit = self.audit_at_rest(seen).await;
+    pub async fn audit_watched(
+        &self,
+        seen: Option<&watch::Sender<Progress>>,
+        more: Option<&mpsc::Sender<Vec<LedgerSums>>>,
+    ) -> Result<Audit, RouterError> {
+        let audit = self.audit_at_rest(seen, more).await;
         self.audits.ended(&audit);
         audit
     }
 
     /// Tries until no import dates a transfer back to before the audit's instant meanwhile.
-    async fn audit_at_rest(&self, seen: Seen<'_>) -> Result<Audit, RouterError> {
+    async fn audit_at_rest(&self, seen: Seen<'_>, more: More<'_>) -> Result<Audit, RouterError> {
         for _ in 0..limits::AUDIT_TRIES {
-            if let Try::Done(audit) = self.try_audit(seen).await? {
+            if let Try::Done(audit) = self.try_audit(seen, more).await? {
                 return Ok(audit);
             }
         }
@@ -88,18 +96,19 @@ impl Router {
         )))
     }
 
-    async fn try_audit(&self, seen: Seen<'_>) -> Result<Try, RouterError> {
+    async fn try_audit(&self, seen: Seen<'_>, more: More<'_>) -> Result<Try, RouterError> {
         let shards = self.links.map().shards().to_vec();
         let number = self.driver.random.below(u64::MAX);
         let parts = async {
             let at = self.instant(&shards).await?;
             Ok::<_, RouterError>((at, self.parts(&shards, number, at).await?))
         };
-        let (at, parts) = tokio::select! {
+        let (at, mut parts) = tokio::select! {
             biased;
             parts = parts => parts?,
             () = self.watch_shards(&shards, number, seen) => unreachable!("it watches for ever"),
         };
+        let pages = parts.iter_mut().map(|(shard, part)| (*shard, std::mem::take(&mut part.totals))).collect();
         let (mut audit, pairs) = combine::combine(at, parts);
         progress::enter(seen, Stage::Pairing, pairs.len());
         let paired = pairs::look(self, at, pairs).await?;
@@ -107,9 +116,9 @@ impl Router {
             return Ok(Try::Late);
         }
         audit.findings.extend(paired.findings);
-        if !paired.late {
-            combine::totals(&mut audit);
-        }
+        // What a shard that can't be read has is missing on one side.
+        let whole = audit.findings.iter().all(|finding| finding.kind != FindingKind::StoreDamaged);
+        totals::add_up(self, number, pages, Sums::new(&mut audit, whole && !paired.late, more)).await?;
         self.complete_misplaced(&mut audit).await?;
         audit.findings.sort_by_key(|finding| finding.kind);
         audit.left_out += audit.findings.len().saturating_sub(FINDINGS_MAX) as u64;

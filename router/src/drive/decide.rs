@@ -1,6 +1,7 @@
 //! The second phase: the decider checks its own side and decides; then everybody is told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crest_ledger::command::{Answer, Command, DecideRequest};
@@ -125,7 +126,7 @@ impl Drive<'_> {
     }
 
     fn end(&mut self, attempt: &Attempt, told: &[ShardId], outcome: &Outcome) {
-        let (decider, txn) = (attempt.decider, attempt.txn);
+        let (decider, txn, outcome) = (attempt.decider, attempt.txn, Arc::new(outcome.clone()));
         let told = told.iter().filter(|s| **s != decider);
         self.ends.extend(told.map(|s| End { participant: *s, decider, txn, outcome: outcome.clone() }));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crest_ledger::command::{Answer, Command};
-use crest_ledger::txn::{EventResult, ShardId, Step};
+use crest_ledger::txn::{EventResult, Outcome, ShardId, Step};
 use crest_ledger::wire::{Request, Response};
 use futures_util::future::join_all;
 
@@ -99,7 +99,7 @@ impl Drive<'_> {
         }
         let mut skip = BTreeMap::new();
         for (shard, ends) in &finishes {
-            let finish = Command::Finish(ends.iter().map(|e| (e.txn, e.outcome.clone())).collect());
+            let finish = Command::Finish(ends.iter().map(|e| (e.txn, Outcome::clone(&e.outcome))).collect());
             wave.0.entry(*shard).or_default().insert(0, finish);
             skip.insert(*shard, 1);
         }

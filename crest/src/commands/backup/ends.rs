@@ -35,6 +35,11 @@ fn counts(end: &v1::BackupShardEnd, parent: Option<&Manifest>) -> Result<(), Str
             return Err(format!("shard {shard} has {has} {what}, and {before} were known and {new} are new"));
         }
     }
+    let on_ledgers = end.changes.iter().map(|change| u128::from(change.accounts)).sum::<u128>();
+    if on_ledgers != u128::from(end.new_accounts) {
+        let (shard, new) = (end.shard, end.new_accounts);
+        return Err(format!("shard {shard} has {new} new accounts, and {on_ledgers} on all ledgers together"));
+    }
     Ok(())
 }
 
@@ -106,6 +111,7 @@ mod tests {
                 accounts: 3,
                 ..Default::default()
             }],
+            ledgers: 1,
             halves,
             marks: None,
         };
@@ -131,6 +137,7 @@ mod tests {
         check_ends(|ends| ends[1].halves.clear(), Err("from shard 0 to shard 1 the one has 1, the other 0"));
         check_ends(|ends| ends[1].halves[0].sum = number_to(8), Err("from shard 0 to shard 1"));
         check_ends(|ends| ends[0].changes[0].debits_posted = number_to(8), Err("8 was debited and 7 credited"));
+        check_ends(|ends| ends[0].changes.clear(), Err("shard 0 has 3 new accounts, and 0 on all ledgers together"));
         check_ends(|ends| ends[0].changes[0].debits_pending = number_to(1), Err("1 and 0 pending"));
     }
 }

@@ -83,6 +83,8 @@ struct Taking<'a> {
 #[derive(Default)]
 struct Part {
     files: BTreeMap<BackupKind, BlockWriter>,
+    /// How the balances of ledger numbers changed, as far as that does not stand in the end.
+    changes: Vec<v1::LedgerTotals>,
     end: Option<(v1::BackupShardEnd, Vec<FileEntry>)>,
 }
 
@@ -142,8 +144,10 @@ impl<'a> Taking<'a> {
                 self.forget(begun.shard)?;
             }
             Update::Page(page) => self.page(page).await?,
+            Update::Changes(changes) => self.part(changes.shard)?.changes.extend(changes.changes),
             Update::ShardEnd(end) => {
                 let part = self.part(end.shard)?;
+                let end = with_changes(end, std::mem::take(&mut part.changes))?;
                 let files: Result<Vec<FileEntry>, BackupError> =
                     std::mem::take(&mut part.files).into_values().map(BlockWriter::end).collect();
                 part.end = Some((end, files?));
@@ -236,6 +240,20 @@ impl<'a> Taking<'a> {
             None => Ok(manifest),
         }
     }
+}
+
+/// The end of a shard's part with all changes, those that came before included.
+fn with_changes(end: v1::BackupShardEnd, mut changes: Vec<v1::LedgerTotals>) -> Result<v1::BackupShardEnd, Failure> {
+    changes.extend(end.changes);
+    if changes.len() as u64 != end.ledgers {
+        return Err(Failure::broken_answer(format!(
+            "shard {} has changes on {} ledgers, and sent those of {}",
+            end.shard,
+            end.ledgers,
+            changes.len()
+        )));
+    }
+    Ok(v1::BackupShardEnd { changes, ..end })
 }
 
 /// The slots of a shard; they are below 16,384.
@@ -348,4 +366,19 @@ fn outcome(manifest: &Manifest, path: &Path, took: Duration, scale: u8) -> Outco
         "seconds": took.as_secs_f64(),
     });
     Outcome { text, json, refusal: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_that_came_before_the_end_are_part_of_it_and_none_may_be_missing() {
+        let of = |ledger| v1::LedgerTotals { ledger, ..Default::default() };
+        let end = |ledgers| v1::BackupShardEnd { shard: 3, ledgers, changes: vec![of(9)], ..Default::default() };
+        let Ok(all) = with_changes(end(3), vec![of(1), of(2)]) else { panic!("it is complete") };
+        assert_eq!(all.changes.iter().map(|of| of.ledger).collect::<Vec<_>>(), [1, 2, 9]);
+        assert!(with_changes(end(4), vec![of(1), of(2)]).is_err(), "those of one ledger are missing");
+        assert!(with_changes(end(2), vec![of(1), of(2)]).is_err(), "one came twice");
+    }
 }
