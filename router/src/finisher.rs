@@ -27,9 +27,12 @@ pub(crate) struct End {
     pub(crate) outcome: Arc<Outcome>,
 }
 
+/// A decision's place among the events that may wait; free again when all its participants have been told.
+type Place = Arc<OwnedSemaphorePermit>;
+
 enum Job {
     /// With its place among the events that may wait, which all participants share.
-    Finish(End, Arc<OwnedSemaphorePermit>),
+    Finish(End, Place),
     /// `participant` has finished; its decider may forget.
     Acknowledge(ShardId, TxnId),
 }
@@ -75,7 +78,7 @@ impl Finisher {
 
     /// Has participants told.
     pub(crate) fn finish(&self, ends: impl IntoIterator<Item = End>) {
-        let mut last: Option<(Arc<Outcome>, Option<Arc<OwnedSemaphorePermit>>)> = None;
+        let mut last: Option<(Arc<Outcome>, Option<Place>)> = None;
         for end in ends {
             let of_last = last.as_ref().filter(|(outcome, _)| Arc::ptr_eq(outcome, &end.outcome));
             let permit = match of_last {
@@ -91,7 +94,7 @@ impl Finisher {
     }
 
     /// A place for the events of an outcome, until all participants have been told; none when too many wait.
-    fn permit(&self, outcome: &Outcome) -> Option<Arc<OwnedSemaphorePermit>> {
+    fn permit(&self, outcome: &Outcome) -> Option<Place> {
         let events = u32::try_from(outcome.events()).ok()?;
         self.events.clone().try_acquire_many_owned(events).ok().map(Arc::new)
     }

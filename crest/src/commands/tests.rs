@@ -307,8 +307,9 @@ async fn the_totals_of_more_ledgers_than_an_answer_holds_are_all_shown() {
     assert_eq!(ledgers, [1, 2, 3, 4, 5]);
     fake.set_audit(v1::AuditResponse { totals_left_out: 4, ..audit });
     let missing = crest(&router, "audit").await;
-    assert_eq!(missing.code, 3, "{missing:?}");
-    assert!(missing.error.contains("totals_left_out: expected 3, which came before, got 4"), "{missing:?}");
+    assert_eq!(missing.code, 3, "{}", missing.error);
+    let named = "totals_left_out: expected 3, which came before, got 4";
+    assert!(missing.error.contains(named), "{}", missing.error);
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ impl State {
         v1::AuditResponse {
             holds: self.findings.is_empty(),
             totals: totals.collect(),
+            totals_left_out: 0,
             accounts: self.accounts.len() as u64,
             transfers: self.transfers.len() as u64,
             cross_shard_transfers: 0,

@@ -22,6 +22,9 @@ use crate::router::Router;
 /// Where the sums go that do not fit the answer, at most [`TOTALS_MAX`] at a time; nowhere when nobody wants them.
 pub(crate) type More<'a> = Option<&'a mpsc::Sender<Vec<LedgerSums>>>;
 
+/// The sums of several shards, by ledger number.
+type Merged = BTreeMap<u32, ([u128; 4], u64)>;
+
 /// The next page of every shard that has one.
 pub(super) type Pages = BTreeMap<ShardId, TotalsPage>;
 
@@ -64,10 +67,10 @@ async fn page_of(
 }
 
 /// Adds the pages up, as far as every shard has told: in the order of ledger numbers, and the last number where some have more.
-fn merge(pages: &Pages) -> (BTreeMap<u32, ([u128; 4], u64)>, Option<u32>) {
+fn merge(pages: &Pages) -> (Merged, Option<u32>) {
     let last = |page: &TotalsPage| page.totals.last().map_or(0, |(ledger, ..)| *ledger);
     let horizon = pages.values().filter(|page| page.more).map(last).min();
-    let mut merged: BTreeMap<u32, ([u128; 4], u64)> = BTreeMap::new();
+    let mut merged: Merged = BTreeMap::new();
     let rows = pages.values().flat_map(|page| &page.totals);
     for (ledger, sums, accounts) in rows.filter(|(ledger, ..)| horizon.is_none_or(|horizon| *ledger <= horizon)) {
         let total = merged.entry(*ledger).or_default();
@@ -96,7 +99,7 @@ impl<'a> Sums<'a> {
         Self { audit, compare, more, pending: Vec::new(), named: 0 }
     }
 
-    async fn take(&mut self, merged: BTreeMap<u32, ([u128; 4], u64)>) -> Result<(), RouterError> {
+    async fn take(&mut self, merged: Merged) -> Result<(), RouterError> {
         for (ledger, (sums, accounts)) in merged {
             if self.compare {
                 self.compare(ledger, sums);
