@@ -16,6 +16,8 @@ mod pending;
 mod precedence;
 mod queries;
 mod rehearsals;
+mod reused;
+mod reused_in_chains;
 mod timeouts;
 
 use crate::case::{Case, list, query};
@@ -37,6 +39,8 @@ pub fn all() -> Vec<Case> {
         failed::cases(),
         chains::cases(),
         order::cases(),
+        reused::cases(),
+        reused_in_chains::cases(),
         imported::cases(),
         lists::cases(),
         queries::cases(),

@@ -2,6 +2,7 @@
 
 mod compare;
 mod generate;
+mod reuse;
 
 use crate::model::Model;
 use crate::random::Random;
@@ -42,7 +43,7 @@ pub fn differential(seed: u64, steps: usize, subject: &mut dyn Subject, ids: &dy
             Operation::Transfers(events) => {
                 let (expected, got) = (model.create_transfers(events), subject.create_transfers(events));
                 comparison.statuses(&expected, &got);
-                generator.sent(events, &mut model);
+                generator.sent(events, &expected, &mut model);
             }
             Operation::Advance(nanoseconds) => {
                 model.advance(*nanoseconds);
@@ -56,18 +57,19 @@ pub fn differential(seed: u64, steps: usize, subject: &mut dyn Subject, ids: &dy
     }
 }
 
-/// The seeds to test with: the one in the environment variable `CREST_SEED`, otherwise 1 to `count`.
+/// The seeds to test with: the one in the environment variable `CREST_SEED`, otherwise 1 to `count`, or to as many as
+/// `CREST_SEEDS` says.
 ///
 /// # Panics
-/// When `CREST_SEED` is not a number.
+/// When one of the variables is not a number.
 pub fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("CREST_SEED") {
-        Ok(text) => match text.trim().parse() {
-            Ok(seed) => vec![seed],
-            Err(_) => {
-                panic!("CREST_SEED is {text:?}; expected a whole number below 2^64, as a failed test has printed it")
-            }
-        },
-        Err(_) => (1..=count).collect(),
+    let variable = |name: &str, example: &str| {
+        let text = std::env::var(name).ok()?;
+        let number = text.trim().parse();
+        Some(number.unwrap_or_else(|_| panic!("{name} is {text:?}; expected a whole number below 2^64, {example}")))
+    };
+    match variable("CREST_SEED", "as a failed test has printed it") {
+        Some(seed) => vec![seed],
+        None => (1..=variable("CREST_SEEDS", "how many to play").unwrap_or(count)).collect(),
     }
 }

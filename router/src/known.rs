@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crest_ledger::wire::{Query, QueryAnswer, Request, Response};
-use crest_ledger::{Account, AccountFlags, Transfer};
+use crest_ledger::{Account, AccountFlags, Timestamp, Transfer};
 use crest_link::Links;
 use futures_util::future::join_all;
 
@@ -26,6 +26,15 @@ pub(crate) struct Resolved {
     /// Who pays, and who is paid.
     pub(crate) accounts: (u128, u128),
     pub(crate) ledger: u32,
+    /// The transfer is recorded, for ever. Otherwise it is held, and may be released; or it was only named.
+    pub(crate) recorded: bool,
+}
+
+impl Resolved {
+    /// What the event names itself.
+    pub(crate) fn named(t: &Transfer) -> Self {
+        Self { accounts: (t.debit_account_id, t.credit_account_id), ledger: t.ledger, recorded: false }
+    }
 }
 
 impl Known {
@@ -72,55 +81,72 @@ impl Known {
         links: &Links,
         transfers: &[Transfer],
     ) -> Result<HashMap<u128, Resolved>, RouterError> {
+        let ids = transfers.iter().filter(|t| t.resolves()).flat_map(|t| [t.pending_id, t.id]);
+        let (found, failed) = self.look_up(links, ids.filter(|id| *id != 0)).await;
+        // A shard that is down matters only to what was found nowhere else.
+        let lost = |t: &&Transfer| t.resolves() && !found.contains_key(&t.pending_id) && !found.contains_key(&t.id);
+        match failed {
+            Some(e) if transfers.iter().any(|t| lost(&t)) => Err(e),
+            _ => Ok(found),
+        }
+    }
+
+    /// The transfers with these ids that are recorded or held, as far as the shards answer; and the error of one that does
+    /// not. When there are several with one id, between accounts of other shards, it is the first that was recorded.
+    pub(crate) async fn look_up(
+        &self,
+        links: &Links,
+        ids: impl Iterator<Item = u128>,
+    ) -> (HashMap<u128, Resolved>, Option<RouterError>) {
         let mut found = HashMap::new();
         let mut asked = Vec::new();
         {
             let known = lock(&self.transfers);
-            for t in transfers.iter().filter(|t| t.resolves()) {
-                for id in [t.pending_id, t.id] {
-                    match known.get(&id) {
-                        Some(resolved) => {
-                            found.insert(id, *resolved);
-                        }
-                        None if id != 0 => asked.push(id),
-                        None => {}
+            for id in ids {
+                match known.get(&id) {
+                    Some(resolved) => {
+                        found.insert(id, *resolved);
                     }
+                    None => asked.push(id),
                 }
             }
         }
         if asked.is_empty() {
-            return Ok(found);
+            return (found, None);
         }
         let shards = links.map().shards();
         let answers = shards
             .iter()
             .map(|shard| links.send(*shard, query(Query::Pending(asked.clone())), limits::REQUEST_TIMEOUT));
         let mut failed = None;
+        let mut first: HashMap<u128, Transfer> = HashMap::new();
+        // What is only held has no timestamp.
+        let time = |t: &Transfer| if t.timestamp == 0 { Timestamp::MAX } else { t.timestamp };
         for answer in join_all(answers).await {
             match answer {
                 Ok(Response::Query(QueryAnswer::Pending(rows))) => {
-                    let mut known = lock(&self.transfers);
-                    make_room(&mut known);
                     for t in rows {
-                        let accounts = (t.debit_account_id, t.credit_account_id);
-                        let resolved = Resolved { accounts, ledger: t.ledger };
-                        found.insert(t.id, resolved);
-                        if t.timestamp != 0 {
-                            // What is recorded never changes; what is only held may still be released.
-                            known.insert(t.id, resolved);
+                        if first.get(&t.id).is_none_or(|first| time(&t) < time(first)) {
+                            first.insert(t.id, t);
                         }
                     }
                 }
                 Ok(_) => {}
-                Err(e) => failed = Some(e),
+                Err(e) => failed = Some(e.into()),
             }
         }
-        // A shard that is down matters only to what was found nowhere else.
-        let lost = |t: &&Transfer| t.resolves() && !found.contains_key(&t.pending_id) && !found.contains_key(&t.id);
-        match failed {
-            Some(e) if transfers.iter().any(|t| lost(&t)) => Err(e.into()),
-            _ => Ok(found),
+        let mut known = lock(&self.transfers);
+        make_room(&mut known);
+        for (id, t) in first {
+            let resolved = Resolved { recorded: t.timestamp != 0, ..Resolved::named(&t) };
+            found.insert(id, resolved);
+            if resolved.recorded {
+                // What is recorded never changes; what is only held may still be released.
+                known.insert(id, resolved);
+            }
         }
+        drop(known);
+        (found, failed)
     }
 }
 

@@ -9,6 +9,7 @@
 //! touch one account and still travel together.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crest_ledger::limits::AMOUNT_COMMUTES_MAX;
 use crest_ledger::txn::{Event, ShardId};
@@ -39,15 +40,24 @@ struct Last {
     local: Option<ShardId>,
 }
 
-/// The units of each level. `flags` are those of accounts that are known; an account that is not is taken to have limits.
-pub(crate) fn levels(
+/// In which order the units of a stage are worked on.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    /// The units of each level.
+    pub(crate) levels: Vec<Vec<usize>>,
+    /// Some transfer id, or id of a pending transfer, comes more than once.
+    pub(crate) ids_repeat: bool,
+}
+
+/// Puts units on levels. `flags` are those of accounts that are known; an account that is not is taken to have limits.
+pub(crate) fn schedule(
     events: &[Placed],
     units: &[Unit],
     independent: bool,
     flags: &HashMap<u128, AccountFlags>,
-) -> Vec<Vec<usize>> {
+) -> Schedule {
     let mut touched: HashMap<Key, Touched, foldhash::fast::RandomState> = HashMap::default();
-    let mut levels: Vec<Vec<usize>> = Vec::new();
+    let Schedule { mut levels, mut ids_repeat } = Schedule::default();
     let mut keys = Vec::new();
     for (at, unit) in units.iter().enumerate() {
         keys.clear();
@@ -67,7 +77,9 @@ pub(crate) fn levels(
             }
         }
         for (key, exclusive) in &keys {
-            let entry = touched.entry(*key).or_default();
+            let entry = touched.entry(*key);
+            ids_repeat |= matches!((&entry, key), (Entry::Occupied(_), Key::Transfer(_)));
+            let entry = entry.or_default();
             let slot = if *exclusive { &mut entry.exclusive } else { &mut entry.shared };
             *slot = Some(match slot {
                 Some(last) if last.level > level => *last,
@@ -80,7 +92,7 @@ pub(crate) fn levels(
         }
         levels[level].push(at);
     }
-    levels
+    Schedule { levels, ids_repeat }
 }
 
 /// What an event touches, and whether its answer may depend on others that touch the same.
@@ -108,7 +120,8 @@ fn collect(event: &Placed, independent: bool, flags: &HashMap<u128, AccountFlags
     }
     let sensitive = TransferFlags::BALANCING | TransferFlags::CLOSING;
     let exclusive = t.flags.any(sensitive) || t.amount >= AMOUNT_COMMUTES_MAX && !t.resolves() || t.resolves();
-    for id in [event.accounts.0, event.accounts.1] {
+    // Where no account is known, none is touched.
+    for id in [event.accounts.0, event.accounts.1].into_iter().filter(|id| *id != 0) {
         let limited = flags.get(&id).is_none_or(|f| depends_on_order(*f));
         keys.push((Key::Account(id), exclusive || limited));
     }
@@ -140,6 +153,7 @@ pub(crate) fn shared_accounts(events: &[Placed]) -> Vec<u128> {
 mod tests {
     use super::*;
     use crate::place;
+    use crate::stages::Stages;
     use crest_ledger::Transfer;
     use crest_topology::SlotMap;
 
@@ -149,10 +163,14 @@ mod tests {
 
     fn check(shards: u32, events: Vec<Transfer>, unlimited: &[u128], independent: bool, expected: &[&[usize]]) {
         let map = SlotMap::even(&(0..shards).collect::<Vec<_>>()).unwrap();
-        let placed = place::transfers(events, &HashMap::new(), &map);
+        let placed = Stages::new(&events, &map, HashMap::new()).route(0);
         let flags = unlimited.iter().map(|id| (*id, AccountFlags(0))).collect();
-        let got = levels(&placed, &place::units(&placed), independent, &flags);
-        assert_eq!(got, expected);
+        let got = schedule(&placed, &place::units(&placed), independent, &flags);
+        assert_eq!(got.levels, expected);
+        let mut ids: Vec<u128> = events.iter().map(|t| t.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(got.ids_repeat, ids.len() < events.len());
     }
 
     /// One account on each of two shards, and a second one on the first.

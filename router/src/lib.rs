@@ -1,7 +1,7 @@
 //! The front door: any router takes any request, and works on it with the shards that it concerns.
 //!
-//! It has no disk and keeps no state that matters. Reading order: [`router`] is what it offers, [`place`] and [`levels`]
-//! plan a request (both pure), [`drive`] works on it, [`finisher`] ends what was decided, [`service`] speaks gRPC.
+//! It has no disk and keeps no state that matters. Reading order: [`router`] is what it offers, [`place`], [`learned`],
+//! [`stages`] and [`levels`] plan a request (all pure), [`drive`] works on it, [`finisher`] ends what was decided, [`service`] speaks gRPC.
 
 pub mod limits;
 pub mod points;
@@ -11,6 +11,8 @@ pub mod router;
 mod random;
 mod seen;
 mod place;
+mod learned;
+mod stages;
 mod levels;
 mod drive;
 mod finisher;

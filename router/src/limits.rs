@@ -62,10 +62,15 @@ pub const STREAM_REQUESTS_MAX: usize = 64;
 /// A message from a client: 8,190 transfers take at most some 170 bytes each as protobuf, 1.4 MB.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// How long a request may take before its outcome is reported as unknown, and how long each shard may take to answer a message.
-/// More than the 5 s in which a transfer in doubt ends by itself. Not more than the decide window: no vote is counted later than
-/// this after its prepare was sent, and deciders keep their tombstones for it and for the window after it (docs/PROTOCOL.md).
+/// How long each shard may take to answer a message, and how long what stands in the way of an event may take to end, before
+/// the outcome of the request is reported as unknown. More than the 5 s in which a transfer in doubt ends by itself. Not
+/// more than the decide window: no vote is counted later than this after its prepare was sent, and deciders keep their
+/// tombstones for it and for the window after it (docs/PROTOCOL.md).
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a level of a request may take in all: what stands in its way, and the last try after that. A request has at most
+/// 8,190 levels, one an event, of some milliseconds each; one that goes on is not given up.
+pub const LEVEL_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// How often a read looks for an instant that is in the middle of no chain. A chain of n events takes n · 1,024 ns, and few
 /// reads fall into one; the next instant is the end of that one.

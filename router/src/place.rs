@@ -1,13 +1,10 @@
-//! Where the events of a request have to be worked on: which are linked, and which shards each of them touches.
-
-use std::collections::HashMap;
+//! Where the events of a request have to be worked on: which are linked, and which shards each of them touches. The shards of
+//! transfers are found in [`crate::stages`].
 
 use crest_ledger::records::Sides;
 use crest_ledger::txn::{Event, ShardId, Step};
-use crest_ledger::{AccountFlags, AccountStatus, Timestamp, Transfer, TransferFlags, TransferStatus};
+use crest_ledger::{AccountFlags, AccountStatus, Timestamp, TransferFlags, TransferStatus};
 use crest_topology::SlotMap;
-
-use crate::known::Resolved;
 
 /// An event with the shards of its two accounts (of its one account, twice).
 #[derive(Clone, Debug)]
@@ -72,9 +69,8 @@ impl Placed {
         }
     }
 
-    /// Whether it is a post or a void.
-    pub(crate) fn resolves(&self) -> bool {
-        matches!(&self.event, Event::Transfer(t) if t.resolves())
+    pub(crate) fn is_account(&self) -> bool {
+        matches!(&self.event, Event::Account(_))
     }
 
     /// The timestamp that it is recorded with when it commits at `at`: its own when it is imported.
@@ -87,17 +83,11 @@ impl Placed {
     }
 
     fn linked(&self) -> bool {
-        match &self.event {
-            Event::Transfer(t) => t.flags.any(TransferFlags::LINKED),
-            Event::Account(a) => a.flags.any(AccountFlags::LINKED),
-        }
+        linked(&self.event)
     }
 
     fn imported(&self) -> bool {
-        match &self.event {
-            Event::Transfer(t) => t.flags.any(TransferFlags::IMPORTED),
-            Event::Account(a) => a.flags.any(AccountFlags::IMPORTED),
-        }
+        imported(&self.event)
     }
 
     fn balancing(&self) -> u16 {
@@ -110,65 +100,46 @@ impl Placed {
 
 /// Places accounts.
 pub(crate) fn accounts(events: Vec<crest_ledger::Account>, map: &SlotMap) -> Vec<Placed> {
-    let place = |a: crest_ledger::Account| {
-        let home = map.shard_of(a.id);
-        let accounts = (a.id, a.id);
-        Placed { event: Event::Account(a), homes: (home, home), accounts, ledger: a.ledger, request_status: 0 }
+    let with_import = events.first().is_some_and(|a| a.flags.any(AccountFlags::IMPORTED));
+    let count = events.len();
+    let place = |(index, a): (usize, crest_ledger::Account)| {
+        let (home, accounts, ledger) = (map.shard_of(a.id), (a.id, a.id), a.ledger);
+        let event = Event::Account(a);
+        let request_status = request_status(&event, with_import, index + 1 == count);
+        Placed { event, homes: (home, home), accounts, ledger, request_status }
     };
-    mark(events.into_iter().map(place).collect())
+    events.into_iter().enumerate().map(place).collect()
 }
 
-/// Places transfers. `known` tells the accounts and ledger numbers of transfers that exist: of pending ones that a post or void names, and of
-/// posts and voids themselves when they are retried.
-pub(crate) fn transfers(events: Vec<Transfer>, known: &HashMap<u128, Resolved>, map: &SlotMap) -> Vec<Placed> {
-    let mut here: HashMap<u128, Resolved> = HashMap::new();
-    let resolving = events.iter().any(Transfer::resolves);
-    let mut placed = Vec::with_capacity(events.len());
-    for t in events {
-        let mut of = Resolved { accounts: (t.debit_account_id, t.credit_account_id), ledger: t.ledger };
-        if t.resolves() {
-            // What exists already is what a post resolves, whatever this request tries to create under the same id.
-            let find = |id: u128| known.get(&id).or_else(|| here.get(&id)).copied();
-            if let Some(found) = find(t.id).or_else(|| find(t.pending_id)) {
-                let ledger = if t.ledger == 0 { found.ledger } else { t.ledger };
-                of = Resolved { ledger, ..found };
-            }
-        }
-        if resolving {
-            here.entry(t.id).or_insert(of);
-        }
-        let Resolved { accounts, ledger } = of;
-        // A post or void of what nobody knows is refused; any shard can say so.
-        let or = |id: u128, other: u128| match (id, other) {
-            (0, 0) => t.pending_id,
-            (0, other) => other,
-            (id, _) => id,
-        };
-        let homes = (map.shard_of(or(accounts.0, accounts.1)), map.shard_of(or(accounts.1, accounts.0)));
-        placed.push(Placed { event: Event::Transfer(t), homes, accounts, ledger, request_status: 0 });
+/// What follows for an event from the request as a whole, 0 when nothing does: its last event leaves a chain open, or the
+/// event is imported while the first one is not (`with_import`), or the other way round.
+pub(crate) fn request_status(event: &Event, with_import: bool, is_last: bool) -> u8 {
+    if is_last && linked(event) {
+        return TransferStatus::LinkedEventChainOpen as u8;
     }
-    mark(placed)
+    if imported(event) == with_import {
+        return 0;
+    }
+    match (event, with_import) {
+        (Event::Account(_), true) => AccountStatus::ImportedEventExpected as u8,
+        (Event::Account(_), false) => AccountStatus::ImportedEventNotExpected as u8,
+        (Event::Transfer(_), true) => TransferStatus::ImportedEventExpected as u8,
+        (Event::Transfer(_), false) => TransferStatus::ImportedEventNotExpected as u8,
+    }
 }
 
-/// Notes what follows from the request as a whole: a chain that is open at its end, and imported events among others.
-fn mark(mut events: Vec<Placed>) -> Vec<Placed> {
-    let imported = events.first().is_some_and(Placed::imported);
-    for e in &mut events {
-        if e.imported() != imported {
-            e.request_status = match (&e.event, imported) {
-                (Event::Account(_), true) => AccountStatus::ImportedEventExpected as u8,
-                (Event::Account(_), false) => AccountStatus::ImportedEventNotExpected as u8,
-                (Event::Transfer(_), true) => TransferStatus::ImportedEventExpected as u8,
-                (Event::Transfer(_), false) => TransferStatus::ImportedEventNotExpected as u8,
-            };
-        }
+fn linked(event: &Event) -> bool {
+    match event {
+        Event::Transfer(t) => t.flags.any(TransferFlags::LINKED),
+        Event::Account(a) => a.flags.any(AccountFlags::LINKED),
     }
-    if let Some(last) = events.last_mut()
-        && last.linked()
-    {
-        last.request_status = TransferStatus::LinkedEventChainOpen as u8;
+}
+
+fn imported(event: &Event) -> bool {
+    match event {
+        Event::Transfer(t) => t.flags.any(TransferFlags::IMPORTED),
+        Event::Account(a) => a.flags.any(AccountFlags::IMPORTED),
     }
-    events
 }
 
 /// Cuts a request into units.
@@ -202,9 +173,11 @@ fn spread(events: &[Placed]) -> Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stages::Stages;
+    use crest_ledger::Transfer;
 
-    fn ids_on(map: &SlotMap, shard: ShardId) -> impl Iterator<Item = u128> {
-        (1..).filter(move |id| map.shard_of(*id) == shard)
+    fn place(events: &[Transfer], map: &SlotMap) -> Vec<Placed> {
+        Stages::new(events, map, std::collections::HashMap::new()).route(0)
     }
 
     fn pay(id: u128, debit: u128, credit: u128, flags: u16) -> Transfer {
@@ -215,8 +188,9 @@ mod tests {
     #[test]
     fn the_payer_decides_and_a_balancing_debit_lets_the_payee_decide() {
         let map = SlotMap::even(&[0, 1]).unwrap();
-        let (a, b) = (ids_on(&map, 0).next().unwrap(), ids_on(&map, 1).next().unwrap());
-        let of = |flags| units(&transfers(vec![pay(9, a, b, flags)], &HashMap::new(), &map))[0].spread.clone();
+        let on = |shard| (1..).find(|id| map.shard_of(*id) == shard).unwrap();
+        let (a, b) = (on(0), on(1));
+        let of = |flags| units(&place(&[pay(9, a, b, flags)], &map))[0].spread.clone();
         let cross = |decider, other| Spread::Cross { decider, participants: vec![other], stepwise: false };
         assert_eq!(of(0), cross(0, 1));
         assert_eq!(of(TransferFlags::BALANCING_DEBIT), cross(1, 0));
@@ -224,28 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn a_post_goes_where_its_pending_transfer_is() {
-        let map = SlotMap::even(&[0, 1]).unwrap();
-        let (a, b) = (ids_on(&map, 0).next().unwrap(), ids_on(&map, 1).next().unwrap());
-        let post = Transfer { pending_id: 7, ..pay(9, 0, 0, TransferFlags::POST_PENDING) };
-        let known = HashMap::from([(7, Resolved { accounts: (a, b), ledger: 5 })]);
-        let placed = &transfers(vec![post, Transfer { ledger: 6, ..post }], &known, &map);
-        assert_eq!((placed[0].homes, placed[0].ledger), ((0, 1), 5));
-        assert_eq!((placed[1].homes, placed[1].ledger), ((0, 1), 6), "what it names itself is what it asks for");
-        let unknown = &transfers(vec![post], &HashMap::new(), &map)[0];
-        assert_eq!(unknown.homes.0, unknown.homes.1, "what nobody knows is refused by one shard");
-        assert_eq!(unknown.ledger, 0);
-        let both = vec![Transfer { ledger: 8, ..pay(7, a, b, TransferFlags::PENDING) }, post];
-        let second = &transfers(both, &HashMap::new(), &map)[1];
-        assert_eq!((second.homes, second.ledger), ((0, 1), 8));
-    }
-
-    #[test]
     fn chains_are_cut_and_an_open_one_is_marked() {
         let map = SlotMap::even(&[0]).unwrap();
         let linked = TransferFlags::LINKED;
-        let events = vec![pay(1, 5, 6, linked), pay(2, 5, 6, 0), pay(3, 5, 6, 0), pay(4, 5, 6, linked)];
-        let placed = transfers(events, &HashMap::new(), &map);
+        let placed = place(&[pay(1, 5, 6, linked), pay(2, 5, 6, 0), pay(3, 5, 6, 0), pay(4, 5, 6, linked)], &map);
         let cut: Vec<_> = units(&placed).iter().map(|u| (u.start, u.len)).collect();
         assert_eq!(cut, [(0, 2), (2, 1), (3, 1)]);
         assert_eq!(placed[3].request_status, TransferStatus::LinkedEventChainOpen as u8);

@@ -94,6 +94,14 @@ pub(crate) struct Requests<'a> {
     sent: Vec<Transfer>,
 }
 
+/// Whether an id comes several times in a request, and not always between the same accounts.
+pub(crate) fn is_reused(events: &[Transfer], id: u128) -> bool {
+    let place = |t: &Transfer| (t.debit_account_id, t.credit_account_id, t.pending_id);
+    let mut same = events.iter().filter(|t| t.id == id).map(place);
+    let first = same.next();
+    same.any(|other| Some(other) != first)
+}
+
 /// What to send next.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
@@ -134,16 +142,21 @@ impl<'a> Requests<'a> {
         }
         let count = 1 + self.random.below(self.mix.events_max);
         let mut events: Vec<Transfer> = Vec::new();
+        let first_new = self.made + 1;
         for n in 0..count {
-            let mut event = self.event(&events);
+            let reuses = self.mix.reuse_percent > 0 && self.random.chance(self.mix.reuse_percent);
+            let reused = if reuses { self.reused(&events, first_new) } else { None };
+            let mut event = reused.unwrap_or_else(|| self.event(&events));
             event.flags.0 &= !F::LINKED;
             if n + 1 < count && self.random.chance(self.mix.linked_percent) {
                 event.flags.0 |= F::LINKED;
             }
             events.push(event);
         }
-        self.sent.extend(&events);
-        lock(&self.bank.pendings).extend(events.iter().filter(|t| t.flags.any(F::PENDING)));
+        // From one request to another, an id stays with its accounts (docs/SEMANTICS.md, section 8).
+        let kept = |t: &&Transfer| !is_reused(&events, t.id);
+        self.sent.extend(events.iter().filter(kept));
+        lock(&self.bank.pendings).extend(events.iter().filter(kept).filter(|t| t.flags.any(F::PENDING)));
         Request::Transfers(events, self.random.chance(self.mix.independent_percent))
     }
 
@@ -223,7 +236,7 @@ impl<'a> Requests<'a> {
             (false, 0) => pending.amount,
             (false, _) => 0,
         };
-        // Without its accounts, a post is found only where its pending transfer is known already.
+        // Those of this request that do not name its accounts are made where ids come again.
         let named = self.random.chance(70) || here.iter().any(|t| t.id == pending.id);
         let account = |id| if named { id } else { 0 };
         Transfer {
@@ -235,6 +248,34 @@ impl<'a> Requests<'a> {
             code: 0,
             ..self.payment(if posts { F::POST_PENDING } else { F::VOID_PENDING })
         }
+    }
+
+    /// An event with an id that an earlier event of the request has: between other accounts, or as a post or void; or a
+    /// post or void of it, or of what comes behind. `first_new` is the first id that is of this request.
+    fn reused(&mut self, before: &[Transfer], first_new: u64) -> Option<Transfer> {
+        let of_this_request = |t: &&Transfer| t.id >> 64 == u128::from(self.client + 1) && t.id as u64 >= first_new;
+        let new: Vec<Transfer> = before.iter().filter(of_this_request).copied().collect();
+        let first = self.random.pick(&new)?;
+        let mut other = if self.random.chance(40) { self.payment(0) } else { self.pending(0) };
+        if self.random.chance(40) {
+            other.code = 0;
+        }
+        let resolves = if self.random.chance(60) { F::POST_PENDING } else { F::VOID_PENDING };
+        let amount = if resolves == F::POST_PENDING { u128::MAX } else { 0 };
+        let (debit_account_id, credit_account_id) = match self.random.below(3) {
+            0 => (first.debit_account_id, first.credit_account_id),
+            1 => (other.debit_account_id, 0),
+            _ => (0, 0),
+        };
+        let resolution =
+            Transfer { debit_account_id, credit_account_id, amount, ledger: 0, code: 0, ..self.payment(resolves) };
+        Some(match self.random.below(8) {
+            0..=2 => Transfer { id: first.id, ..other },
+            3..=5 => Transfer { pending_id: first.id, ..resolution },
+            6 => Transfer { id: first.id, pending_id: self.random.pick(before)?.id, ..resolution },
+            // The id that the next new event will have.
+            _ => Transfer { pending_id: resolution.id + 1, ..resolution },
+        })
     }
 
     /// Something that this client sent before, mostly as it was.

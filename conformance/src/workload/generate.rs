@@ -1,11 +1,12 @@
 //! Operations: mostly sensible, often at the limits, sometimes wrong.
 //!
 //! What is never made, since sharding makes its answer depend on where accounts live (docs/SEMANTICS.md, section 8): an id
-//! that is used again between two other accounts; an import whose timestamp is not newer than everything else; a post
-//! that names no account, of a transfer that does not exist. And nothing that the public API cannot express: reserved flags.
+//! that a later request uses again between two other accounts; an import whose timestamp is not newer than everything else.
+//! And nothing that the public API cannot express: reserved flags. Within one request, ids come again in every way (`reuse.rs`).
 
-use crest_ledger::{Account, AccountFlags, Timestamp, Transfer, TransferFlags as F};
+use crest_ledger::{Account, AccountFlags, Timestamp, Transfer, TransferFlags as F, TransferStatus};
 
+use super::reuse::{self, Ids};
 use crate::model::Model;
 use crate::random::Random;
 use crate::subject::Subject;
@@ -33,8 +34,8 @@ pub(super) enum Operation {
 }
 
 pub(super) struct Generator<'a> {
-    random: Random,
-    ids: &'a dyn Fn(u128) -> u128,
+    pub(super) random: Random,
+    account_id: &'a dyn Fn(u128) -> u128,
     salt: u128,
     transfers_made: u128,
     accounts: Vec<u128>,
@@ -43,6 +44,8 @@ pub(super) struct Generator<'a> {
     requests: Vec<Vec<Transfer>>,
     /// Of those, the pending ones.
     pendings: Vec<Transfer>,
+    /// Of the request that is being made.
+    pub(super) ids: Ids,
     /// Time has just passed, so that the last half second is empty and can be imported into.
     may_import: bool,
 }
@@ -63,17 +66,18 @@ fn attributes(number: u128) -> (u16, u32) {
 }
 
 impl<'a> Generator<'a> {
-    pub(super) fn new(random: Random, ids: &'a dyn Fn(u128) -> u128, salt: u128) -> Self {
-        let accounts = (1..=LAST_ACCOUNT).chain([NOBODY]).map(ids).collect();
+    pub(super) fn new(random: Random, account_id: &'a dyn Fn(u128) -> u128, salt: u128) -> Self {
+        let accounts = (1..=LAST_ACCOUNT).chain([NOBODY]).map(account_id).collect();
         Self {
             random,
-            ids,
+            account_id,
             salt,
             transfers_made: 0,
             accounts,
             sent: Vec::new(),
             requests: Vec::new(),
             pendings: Vec::new(),
+            ids: Ids::default(),
             may_import: false,
         }
     }
@@ -93,7 +97,7 @@ impl<'a> Generator<'a> {
 
     /// The next operation; `model` is the state that it will meet.
     pub(super) fn operation(&mut self, model: &mut Model) -> Operation {
-        if model.lookup_accounts(&[(self.ids)(1)]).is_empty() {
+        if model.lookup_accounts(&[(self.account_id)(1)]).is_empty() {
             return Operation::Accounts((1..=FIRST_ACCOUNTS).map(|n| self.account(n)).collect());
         }
         let may_import = std::mem::take(&mut self.may_import);
@@ -109,23 +113,25 @@ impl<'a> Generator<'a> {
                 Operation::Transfers(self.requests[index].clone())
             }
             19..=60 if may_import => Operation::Transfers(self.imports(model.now())),
-            _ => Operation::Transfers(self.request(model)),
+            _ => Operation::Transfers(self.request()),
         }
     }
 
-    /// Remembers what was sent, to retry and to resolve it.
-    pub(super) fn sent(&mut self, events: &[Transfer], model: &mut Model) {
+    /// Remembers what was sent and how it was answered, to retry and to resolve it.
+    pub(super) fn sent(&mut self, events: &[Transfer], statuses: &[TransferStatus], model: &mut Model) {
         let imports = |t: &Transfer| t.flags.any(F::IMPORTED);
-        for event in events {
+        for (at, event) in events.iter().enumerate() {
             // A failed import must not be retried: by then, its timestamp is not newer than everything else.
-            if !imports(event) || !model.lookup_transfers(&[event.id]).is_empty() {
+            let fails = imports(event) && model.lookup_transfers(&[event.id]).is_empty();
+            if !fails && reuse::is_the_one(events, statuses, at) {
                 self.sent.push(*event);
                 if event.flags.any(F::PENDING) {
                     self.pendings.push(*event);
                 }
             }
         }
-        if !events.iter().any(imports) {
+        self.requests.retain(|request| request != events);
+        if !events.iter().any(imports) && reuse::may_be_sent_again(events, statuses) {
             self.requests.push(events.to_vec());
         }
     }
@@ -133,7 +139,7 @@ impl<'a> Generator<'a> {
     fn account(&self, number: u128) -> Account {
         let (flags, ledger) = attributes(number);
         Account {
-            id: (self.ids)(number),
+            id: (self.account_id)(number),
             ledger,
             code: 1 + (number % 3) as u16,
             user_data_64: number as u64,
@@ -163,12 +169,15 @@ impl<'a> Generator<'a> {
         events
     }
 
-    fn request(&mut self, model: &mut Model) -> Vec<Transfer> {
+    fn request(&mut self) -> Vec<Transfer> {
         let count = 1 + self.random.below(EVENTS_MAX);
         let chain_percent = self.random.pick(&[0, 0, 30, 80]).unwrap_or(0);
+        let reuse_percent = self.random.pick(&[0, 0, 30, 60]).unwrap_or(0);
+        self.ids = Ids::default();
         let mut events = Vec::new();
         for index in 0..count {
-            let mut event = self.event(&events, model);
+            let reused = if self.random.chance(reuse_percent) { self.reused(&events) } else { None };
+            let mut event = reused.unwrap_or_else(|| self.event(&events));
             let percent = if index + 1 == count { 2 } else { chain_percent };
             event.flags.0 &= !F::LINKED;
             if self.random.chance(percent) {
@@ -179,7 +188,7 @@ impl<'a> Generator<'a> {
         events
     }
 
-    fn event(&mut self, before: &[Transfer], model: &mut Model) -> Transfer {
+    fn event(&mut self, before: &[Transfer]) -> Transfer {
         match self.random.below(100) {
             0..=27 => self.payment(0),
             28..=44 => self.hold(0),
@@ -193,20 +202,22 @@ impl<'a> Generator<'a> {
                 let flags = self.random.pick(&[F::CLOSING_DEBIT, F::CLOSING_CREDIT, F::CLOSING]).unwrap_or(0);
                 self.hold(flags)
             }
-            57..=78 => self.resolution(before, model),
+            57..=78 => self.resolution(before),
             79..=90 => self.retry(),
             _ => self.faulty(),
         }
     }
 
-    fn new_id(&mut self) -> u128 {
+    pub(super) fn new_id(&mut self) -> u128 {
         self.transfers_made += 1;
         // Multiplying by an odd number scatters the ids, and gives each number another one.
         let scattered = self.transfers_made.wrapping_mul(0x9e37_79b9_7f4a_7c15) & ((1 << ID_BITS) - 1);
-        self.salt + scattered
+        let id = self.salt + scattered;
+        self.ids.new.push(id);
+        id
     }
 
-    fn payment(&mut self, flags: u16) -> Transfer {
+    pub(super) fn payment(&mut self, flags: u16) -> Transfer {
         let ledger = if self.random.chance(8) { OTHER_LEDGER } else { 1 };
         let of_ledger: Vec<_> = (1..=LAST_ACCOUNT).filter(|n| attributes(*n).1 == ledger).collect();
         let debit = self.random.pick(&of_ledger).unwrap_or(1);
@@ -214,8 +225,8 @@ impl<'a> Generator<'a> {
         let credit = self.random.pick(&others).unwrap_or(2);
         Transfer {
             id: self.new_id(),
-            debit_account_id: (self.ids)(debit),
-            credit_account_id: (self.ids)(credit),
+            debit_account_id: (self.account_id)(debit),
+            credit_account_id: (self.account_id)(credit),
             amount: u128::from(self.random.below(25)),
             user_data_64: self.random.below(3),
             ledger,
@@ -225,17 +236,24 @@ impl<'a> Generator<'a> {
         }
     }
 
-    fn hold(&mut self, flags: u16) -> Transfer {
+    pub(super) fn hold(&mut self, flags: u16) -> Transfer {
         let timeout = self.random.pick(&[0, 0, 1, 2, 3, 4]).unwrap_or(0);
         Transfer { timeout, ..self.payment(flags | F::PENDING) }
     }
 
     /// A post or void of a transfer of this request or of an earlier one, mostly a fitting one.
-    fn resolution(&mut self, before: &[Transfer], model: &mut Model) -> Transfer {
+    fn resolution(&mut self, before: &[Transfer]) -> Transfer {
         let here: Vec<_> = before.iter().filter(|t| t.flags.any(F::PENDING)).copied().collect();
         let recent = &self.pendings[self.pendings.len().saturating_sub(40)..];
         let from = if !here.is_empty() && self.random.chance(40) { &here[..] } else { recent };
-        let Some(pending) = self.random.pick(from) else { return self.payment(0) };
+        match self.random.pick(from) {
+            Some(pending) => self.resolution_of(&pending),
+            None => self.payment(0),
+        }
+    }
+
+    /// A post or void of `pending` that may name its accounts, or only one of them, or none.
+    pub(super) fn resolution_of(&mut self, pending: &Transfer) -> Transfer {
         let posts = self.random.chance(60);
         let amount = match (posts, self.random.below(10)) {
             (_, 0) => u128::from(self.random.below(25)),
@@ -254,15 +272,14 @@ impl<'a> Generator<'a> {
             flags: crest_ledger::TransferFlags(if posts { F::POST_PENDING } else { F::VOID_PENDING }),
             ..Transfer::default()
         };
-        let exists = !model.lookup_transfers(&[pending.id]).is_empty();
-        if !exists || self.random.chance(50) {
+        if self.random.chance(50) {
             event.debit_account_id = pending.debit_account_id;
         }
-        if !exists || self.random.chance(50) {
+        if self.random.chance(50) {
             event.credit_account_id = pending.credit_account_id;
         }
-        if exists && self.random.chance(3) {
-            event.debit_account_id = (self.ids)(3);
+        if self.random.chance(3) {
+            event.debit_account_id = (self.account_id)(3);
         }
         event
     }
@@ -294,11 +311,11 @@ impl<'a> Generator<'a> {
     fn faulty(&mut self) -> Transfer {
         let mut event = if self.random.chance(70) { self.payment(0) } else { self.hold(0) };
         match self.random.below(13) {
-            0 => event.debit_account_id = (self.ids)(NOBODY),
-            1 => event.credit_account_id = (self.ids)(NOBODY),
+            0 => event.debit_account_id = (self.account_id)(NOBODY),
+            1 => event.credit_account_id = (self.account_id)(NOBODY),
             2 => event.credit_account_id = event.debit_account_id,
             3 => event.ledger = if event.ledger == 1 { OTHER_LEDGER } else { 1 },
-            4 => event.credit_account_id = (self.ids)(if event.ledger == 1 { 10 } else { 1 }),
+            4 => event.credit_account_id = (self.account_id)(if event.ledger == 1 { 10 } else { 1 }),
             5 => event.code = 0,
             6 => event.ledger = 0,
             7 => event.pending_id = 1 + self.salt,

@@ -9,8 +9,9 @@ pub(crate) enum Layout {
     OneShard,
     /// Wherever their hash says, over four shards: local and cross-shard ones together.
     Scattered,
-    /// Account `n` on shard `n % 7`: nearly every transfer is cross-shard.
-    Apart,
+    /// Account `n` on shard `n % shards`. With 2 shards, about half of the transfers are local, and the others touch the same
+    /// two shards; with 7, nearly every transfer is cross-shard, and many have no shard in common.
+    Apart(u32),
 }
 
 impl Layout {
@@ -18,8 +19,13 @@ impl Layout {
     pub(crate) fn shards(self) -> u32 {
         match self {
             Self::OneShard | Self::Scattered => 4,
-            Self::Apart => 7,
+            Self::Apart(shards) => shards,
         }
+    }
+
+    /// Whether all accounts are on one shard.
+    pub(crate) fn is_one_shard(self) -> bool {
+        matches!(self, Self::OneShard | Self::Apart(1))
     }
 
     /// The id that stands for a case's account `n`; other ones for every `salt`. It is one to one, since multiplying by an
@@ -31,7 +37,7 @@ impl Layout {
         let shard = match self {
             Self::Scattered => return candidate(0),
             Self::OneShard => 0,
-            Self::Apart => u32::try_from(n % 7).unwrap(),
+            Self::Apart(shards) => u32::try_from(n % u128::from(shards)).unwrap(),
         };
         let map = SlotMap::even(&(0..self.shards()).collect::<Vec<_>>()).unwrap();
         (0..).map(candidate).find(|id| map.shard_of(*id) == shard).unwrap()

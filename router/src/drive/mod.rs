@@ -18,6 +18,7 @@ use crate::place::{Placed, Spread, Unit};
 use crate::random::Random;
 use crate::seen::Seen;
 use crate::{limits, points};
+pub(crate) use round::unexpected;
 pub(crate) use tally::Tally;
 
 /// What it takes to drive requests.
@@ -31,7 +32,7 @@ pub(crate) struct Driver {
     pub(crate) attempts: Tally,
 }
 
-/// One request on its way.
+/// One stage of a request on its way.
 pub(crate) struct Drive<'a> {
     pub(crate) driver: &'a Driver,
     pub(crate) events: &'a [Placed],
@@ -41,16 +42,18 @@ pub(crate) struct Drive<'a> {
     ends: Vec<crate::finisher::End>,
     /// Whether the ends have to be answered before the client is.
     tell_first: bool,
+    /// When the level began.
     began: Instant,
     /// Whether anything was sent that may have been applied.
     sent: bool,
 }
 
 impl Driver {
-    /// Works on a request level by level. One result for each event.
+    /// Works on the events of a stage level by level. One result for each event. However many levels there are, each has
+    /// its time: a request does not fail for what is in it.
     ///
     /// # Errors
-    /// When a shard does not answer, or what stands in the way does not end in time.
+    /// When a shard does not answer, or what stands in the way of a level does not end in time.
     pub(crate) async fn run(
         &self,
         events: &[Placed],
@@ -68,11 +71,14 @@ impl Driver {
             sent: false,
         };
         for level in levels {
-            drive.level(level).await?;
+            drive.began = Instant::now();
+            match tokio::time::timeout(limits::LEVEL_TIMEOUT, drive.level(level)).await {
+                Ok(done) => done?,
+                Err(_) => return Err(RouterError::Unknown("the shards did not answer in time".to_owned())),
+            }
         }
         if drive.tell_first {
-            points::BEFORE_TELLING_FIRST.pass_async().await;
-            drive.send(round::Wave::default()).await.map_err(RouterError::after_sending)?;
+            drive.tell().await?;
         }
         self.finisher.finish(std::mem::take(&mut drive.ends));
         points::BEFORE_ANSWER.pass_async().await;
@@ -101,6 +107,9 @@ impl Drive<'_> {
             }
             self.driver.blocked.count(todo.iter().map(|at| self.traffic(*at)));
             // What is in the way may be a transaction of this very request that was given up: end it first.
+            if self.tell_first {
+                self.tell().await?;
+            }
             self.driver.finisher.finish(std::mem::take(&mut self.ends));
             if self.began.elapsed() > limits::REQUEST_TIMEOUT {
                 let why = format!("{} events wait for other transfers in doubt", todo.len());
@@ -109,6 +118,14 @@ impl Drive<'_> {
             tokio::time::sleep(self.driver.random.jittered(pause)).await;
             pause = (pause * 2).min(limits::BLOCKED_PAUSE_MAX);
         }
+        Ok(())
+    }
+
+    /// Tells participants the ends that they have to know before anybody else does, and waits until they do.
+    async fn tell(&mut self) -> Result<(), RouterError> {
+        points::BEFORE_TELLING_FIRST.pass_async().await;
+        self.send(round::Wave::default()).await.map_err(RouterError::after_sending)?;
+        self.tell_first = false;
         Ok(())
     }
 

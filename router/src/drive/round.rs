@@ -147,6 +147,6 @@ impl Answers {
 }
 
 /// A shard that answers another question than was asked: a bug, or another version.
-pub(super) fn unexpected(shard: ShardId) -> RouterError {
+pub(crate) fn unexpected(shard: ShardId) -> RouterError {
     RouterError::Unknown(format!("shard {shard} gave an answer of another kind; it may be of another version"))
 }
