@@ -21,6 +21,8 @@ pub(crate) struct Kill {
     pub(crate) others_before: Duration,
     /// The longest that any client waited while the node came back.
     pub(crate) coming_back: Duration,
+    /// From the start of the node until all its replicas had caught up, while payments went on.
+    pub(crate) caught_up: Duration,
 }
 
 /// One node that was asked to end and started again.
@@ -71,7 +73,7 @@ impl Figures {
             json!({
                 "node": k.node + 1, "led": k.led, "continued_ms": ms(k.continued), "longest_wait_ms": ms(k.longest),
                 "others_longest_wait_ms": ms(k.others), "others_before_ms": ms(k.others_before),
-                "coming_back_longest_wait_ms": ms(k.coming_back),
+                "coming_back_longest_wait_ms": ms(k.coming_back), "caught_up_ms": ms(k.caught_up),
             })
         };
         json!({
@@ -87,12 +89,13 @@ impl Figures {
     /// For people.
     pub(crate) fn markdown(&self) -> String {
         let mut out = String::new();
-        let rows: [(&str, [u64; 5]); 5] = [
+        let rows: [(&str, [u64; 5]); 6] = [
             ("until payments of all shards that it led continue", self.row(|k| k.continued)),
             ("longest wait of a client of these shards", self.row(|k| k.longest)),
             ("longest wait of a client of other shards", self.row(|k| k.others)),
             ("the same for as long before the kill", self.row(|k| k.others_before)),
             ("longest wait of any client while the node comes back", self.row(|k| k.coming_back)),
+            ("from its start until all its replicas have caught up", self.row(|k| k.caught_up)),
         ];
         let _ = writeln!(
             out,

@@ -32,8 +32,9 @@ const ROUTERS: usize = 2;
 const USUAL: &str = "value::segment_bytes=return(4194304)";
 /// How long the clients pay undisturbed before a kill.
 const BEFORE: Duration = Duration::from_secs(2);
-/// How long the killed node stays away at the least.
+/// How long the killed node stays away at the least, and every fifth one: long enough to miss more entries than fit one message.
 const AWAY: Duration = Duration::from_secs(3);
+const AWAY_LONG: Duration = Duration::from_secs(12);
 /// How long everything may take that has no bound of its own.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -121,7 +122,8 @@ impl Failover {
         for shard in &led {
             self.cluster.groups.leader(*shard, ELECTED).await;
         }
-        tokio::time::sleep_until((killed + AWAY).into()).await;
+        let away = if self.rounds % 5 == 2 { AWAY_LONG } else { AWAY };
+        tokio::time::sleep_until((killed + away).into()).await;
         let started = Instant::now();
         tokio::task::block_in_place(|| self.cluster.start_again(Who::Node(node)));
         self.cluster.until_whole().await;
@@ -168,6 +170,7 @@ impl Failover {
             others: longest_wait(&self.lanes, *killed, *started, of_others),
             others_before: longest_wait(&self.lanes, before, *killed, of_others),
             coming_back: longest_wait(&self.lanes, *started, *whole, |_| true),
+            caught_up: *whole - *started,
         }
     }
 
