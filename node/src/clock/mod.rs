@@ -82,6 +82,14 @@ impl ClockSource {
         }
     }
 
+    /// Whether it was not compared yet: that takes moments, so whoever asks for an entry meanwhile may wait.
+    pub fn is_starting(&self) -> bool {
+        match self {
+            Self::Process(clock) => matches!(clock.state().standing, Standing::Starting(_)),
+            Self::Manual(_) => false,
+        }
+    }
+
     /// Whether another node's clock was found to agree with this one, or nothing is known of it.
     pub fn may_trust(&self, node: u32) -> bool {
         match self {

@@ -235,7 +235,7 @@ impl Executor {
         }
         let heard = self.take_inbound()?;
         self.notice_leader();
-        if !self.consensus.is_leader() || self.state.stopping || !self.clock.is_trusted() {
+        if self.refuses() {
             self.refuse_requests()?;
         }
         let proposed = self.may_propose() && self.propose()?;
@@ -484,8 +484,7 @@ impl Executor {
         let timeout = crossbeam_channel::after(limits::TICK);
         // While an append is under way the queue is left to grow into the next group.
         let nothing = crossbeam_channel::never();
-        let refuses = self.state.stopping || !self.consensus.is_leader() || !self.clock.is_trusted();
-        let listens = refuses || self.may_propose();
+        let listens = self.refuses() || self.may_propose();
         let queue = if listens { &self.queue } else { &nothing };
         select! {
             recv(self.events) -> event => {

@@ -86,6 +86,12 @@ impl Executor {
         successor(&followers, &self.consensus.members(), nodes)
     }
 
+    /// Whether requests are refused: they wait for a clock that is about to be compared, and for no other.
+    pub(super) fn refuses(&self) -> bool {
+        let untrusted = || !self.clock.is_trusted() && !self.clock.is_starting();
+        self.state.stopping || !self.consensus.is_leader() || untrusted()
+    }
+
     /// Why requests are not taken by a replica that leads.
     pub(super) fn not_taken(&self) -> LinkError {
         let why = match self.clock.problem().filter(|_| !self.state.stopping) {
