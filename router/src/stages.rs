@@ -364,7 +364,11 @@ mod tests {
         watching(&request, HashMap::new(), |mut stages| {
             let (open, next) = answer(&mut stages, 0, &[TransferStatus::ExceedsCredits]);
             assert!(open.failed.is_empty(), "the payer's shard has decided it");
-            assert_eq!(homes(&next), [(0, 0), (0, 0), (0, 0), (0, 0)], "whatever comes behind is refused there");
+            assert_eq!(homes(&next), [(0, 0), (0, 0)], "the id and what would post it are refused there");
+            let (open, next) =
+                answer(&mut stages, 1, &[TransferStatus::IdAlreadyFailed, TransferStatus::PendingTransferNotFound]);
+            assert!(open.failed.is_empty(), "a single shard has refused the post, and remembers it");
+            assert_eq!(homes(&next), [(0, 0), (0, 0)], "so has the post failed, whatever it would post then");
         });
     }
 

@@ -54,11 +54,12 @@ fn is_right(state: &State, event: &Transfer, status: S, at: u64) -> bool {
     match status {
         S::DebitAccountNotFound => debit.is_none(),
         S::CreditAccountNotFound => credit.is_none(),
-        // Who names no account is told by shards that have nothing to do with it, and whose clocks mean nothing for it.
-        // And what was imported later is dated back.
-        S::PendingTransferNotFound => {
-            event.debit_account_id == 0 || pending.is_none_or(|pending| pending.flags.any(F::IMPORTED))
-        }
+        // Who does not name both accounts may be told by shards that have nothing to do with it, and whose clocks mean nothing
+        // for it. And what was imported later is dated back.
+        S::PendingTransferNotFound => pending.is_none_or(|pending| {
+            let named = (event.debit_account_id, event.credit_account_id);
+            pending.flags.any(F::IMPORTED) || named != (pending.debit_account_id, pending.credit_account_id)
+        }),
         S::DebitAccountAlreadyClosed => debit.is_some_and(|a| a.flags.any(A::CLOSED)),
         S::CreditAccountAlreadyClosed => credit.is_some_and(|a| a.flags.any(A::CLOSED)),
         S::ExceedsCredits => {
