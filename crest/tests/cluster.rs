@@ -214,13 +214,11 @@ async fn a_shard_with_a_leader_that_commits_nothing_does_not_serve() {
     cluster.check("transfer-leader 0 --to 1", 0, &[]);
     cluster.status_until("node 1 leads", |status, _| leader(status, 0) == 1);
     cluster.kill(3);
-    let stalled = |status: &serde_json::Value, code: i32| {
-        code == 4 && ["does not commit", "does not catch up"].iter().all(|part| troubles(status, 0).contains(part))
-    };
+    let stalled = |status: &serde_json::Value, code: i32| code == 4 && troubles(status, 0).contains("does not commit");
     let status = cluster.status_until("nothing is committed", stalled);
     assert_eq!((leader(&status, 0), &status["shards"][0]["serves"]), (1, &serde_json::json!(false)), "{status:#}");
-    assert_eq!(troubles(&status, 1), "[]", "the other one serves");
-    cluster.health_until(1, "serves some payments and not all: shard 0 has committed nothing for");
+    assert_eq!(status["shards"][1]["serves"], serde_json::json!(true), "{status:#}");
+    cluster.health_until(1, "serves some payments and not all: shard 0");
     cluster.node(3);
     cluster
         .status_until("two of three take entries", |status, code| code == 1 && !troubles(status, 0).contains("commit"));
