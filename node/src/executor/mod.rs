@@ -484,7 +484,7 @@ impl Executor {
         let timeout = crossbeam_channel::after(limits::TICK);
         // While an append is under way the queue is left to grow into the next group.
         let nothing = crossbeam_channel::never();
-        let listens = self.refuses() || self.may_propose();
+        let listens = self.state.left_over.is_none() && (self.refuses() || self.may_propose());
         let queue = if listens { &self.queue } else { &nothing };
         select! {
             recv(self.events) -> event => {

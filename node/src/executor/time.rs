@@ -13,6 +13,8 @@ use crate::limits;
 pub(super) struct Time {
     /// The shard's time and the process's clock when the shard's was found ahead: it goes on from there at half speed.
     ahead: Option<(Timestamp, Timestamp)>,
+    /// Since when requests wait for the clock to be compared.
+    waiting: Option<Instant>,
     /// When leadership was last offered to another replica, since this process's clock must not be used.
     offered: Option<Instant>,
 }
@@ -86,10 +88,23 @@ impl Executor {
         successor(&followers, &self.consensus.members(), nodes)
     }
 
-    /// Whether requests are refused: they wait for a clock that is about to be compared, and for no other.
-    pub(super) fn refuses(&self) -> bool {
-        let untrusted = || !self.clock.is_trusted() && !self.clock.is_starting();
-        self.state.stopping || !self.consensus.is_leader() || untrusted()
+    /// Whether requests are refused: they wait for a clock that is about to be compared, for a while, and for no other.
+    pub(super) fn refuses(&mut self) -> bool {
+        if self.state.stopping || !self.consensus.is_leader() {
+            return true;
+        }
+        if !self.clock.is_starting() {
+            return !self.clock.is_trusted();
+        }
+        if self.state.left_over.is_none() {
+            // Whoever is told to stop does not wait.
+            match self.queue.try_recv() {
+                Ok(super::Message::Stop) => self.state.stopping = true,
+                other => self.state.left_over = other.ok(),
+            }
+        }
+        let since = *self.state.time.waiting.get_or_insert_with(Instant::now);
+        self.state.stopping || since.elapsed() > 2 * limits::CLOCK_START_PATIENCE
     }
 
     /// Why requests are not taken by a replica that leads.
