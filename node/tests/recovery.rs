@@ -289,7 +289,8 @@ fn many_thousand_are_ended_round_after_round_without_pauses() {
         assert_eq!((holder.holds, holder.in_doubt), (COUNT as u64, COUNT as u64));
         assert_eq!((decider.outbox, decider.in_doubt), (COUNT as u64 / 2, COUNT as u64 / 2));
         let ages = (holder.in_doubt_age_ms_max, decider.in_doubt_age_ms_max);
-        assert!(ages.0 >= 3_900 && ages.1 >= 3_900, "{ages:?}");
+        // Ages are counted from readings of the clock, a few a second.
+        assert!(ages.0 >= 3_500 && ages.1 >= 3_500, "{ages:?}");
         cluster.set(0, Way::Open);
         cluster.set(1, Way::Open);
         let took = cluster.until_holds(1, 0).await;

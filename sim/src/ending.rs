@@ -16,9 +16,10 @@ use crate::world::ms;
 /// How soon everything in doubt has to be ended once nothing fails any more and every shard has a leader.
 pub(crate) const QUIET: Duration = Duration::from_secs(5);
 
-/// How soon every shard has a leader once nothing fails any more: an election timeout of at most 1.6 s, and another one when
-/// votes were split or the best candidate had to be found.
-const LEADER: Duration = Duration::from_secs(5);
+/// How soon every shard has a leader that commits once nothing fails any more: an election timeout of at most 1.6 s, and another one
+/// when the best candidate had to be found; and where a majority first has to take in a snapshot whose offer was lost, the time after
+/// which that is offered again ([`crest_node::limits::SNAPSHOT_PATIENCE`]) and as long for an answer that was lost.
+const LEADER: Duration = Duration::from_secs(15);
 
 /// How soon groups are what the map wants them to be. A new replica may wait 5 s for an answer that was lost before it asks again,
 /// its leader another 5 s for it to take in a snapshot, and it gets its vote after that.
@@ -52,7 +53,8 @@ impl Faults {
                 let standings = self.standings(shard).await;
                 let leads = |s: &Standing| {
                     let term = standings.iter().map(|o| o.replica.term).max();
-                    s.replica.is_leader && Some(s.replica.term) == term && s.replica.commit_index > 0
+                    let commits = s.replica.commit_index > 0 && s.replica.commit_index == s.replica.last_index;
+                    s.replica.is_leader && Some(s.replica.term) == term && commits
                 };
                 if standings.iter().any(leads) {
                     break;
