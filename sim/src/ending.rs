@@ -16,10 +16,13 @@ use crate::world::ms;
 /// How soon everything in doubt has to be ended once nothing fails any more and every shard has a leader.
 pub(crate) const QUIET: Duration = Duration::from_secs(5);
 
-/// How soon every shard has a leader that commits once nothing fails any more: an election timeout of at most 1.6 s, and another one
-/// when the best candidate had to be found; and where a majority first has to take in a snapshot whose offer was lost, the time after
-/// which that is offered again ([`crest_node::limits::SNAPSHOT_PATIENCE`]) and as long for an answer that was lost.
-const LEADER: Duration = Duration::from_secs(15);
+/// How soon every shard has a leader once nothing fails any more: an election timeout of at most 1.6 s, and another one when the best
+/// candidate had to be found.
+const LEADER: Duration = Duration::from_secs(5);
+
+/// How soon that leader commits: a majority may first have to take in a snapshot whose offer was lost, which is offered again after
+/// [`crest_node::limits::SNAPSHOT_PATIENCE`], and whose answer may be lost for as long.
+const COMMITS: Duration = Duration::from_secs(15);
 
 /// How soon groups are what the map wants them to be. A new replica may wait 5 s for an answer that was lost before it asks again,
 /// its leader another 5 s for it to take in a snapshot, and it gets its vote after that.
@@ -53,16 +56,18 @@ impl Faults {
                 let standings = self.standings(shard).await;
                 let leads = |s: &Standing| {
                     let term = standings.iter().map(|o| o.replica.term).max();
-                    let commits = s.replica.commit_index > 0 && s.replica.commit_index == s.replica.last_index;
-                    s.replica.is_leader && Some(s.replica.term) == term && commits
+                    s.replica.is_leader && Some(s.replica.term) == term && s.replica.commit_index > 0
                 };
-                if standings.iter().any(leads) {
+                let commits = |s: &&Standing| s.replica.commit_index == s.replica.last_index;
+                let leader = standings.iter().find(|s| leads(s));
+                if leader.is_some_and(|leader| commits(&leader)) {
                     break;
                 }
-                if begun.elapsed() > LEADER {
+                let bound = if leader.is_some() { COMMITS } else { LEADER };
+                if begun.elapsed() > bound {
                     let known: Vec<_> = standings.iter().map(|s| (s.replica.replica, s.replica.term)).collect();
                     self.world.fail(format!(
-                        "{LEADER:?} after the last failure shard {shard} has no leader; its replicas and their terms: {known:x?}"
+                        "{bound:?} after the last failure shard {shard} has no leader that commits; its replicas and their terms: {known:x?}"
                     ));
                     break;
                 }
